@@ -1,0 +1,83 @@
+/**
+ * Where bytes come from and go to. Everything above this file sees these interfaces only, so that files, memory,
+ * URLs and zip members read alike, and a browser can host the same plan. Node's files are in src/sources and src/engine.
+ */
+import { FormatError } from './errors.js'
+
+/**
+ * Plain data from which any thread can open its own reader of the same bytes; it names no open handle. Size, time and
+ * inode are those of the moment it was opened: who opens it again finds out whether the file changed meanwhile.
+ */
+export type ByteDescriptor =
+  | { readonly kind: 'file'; readonly name: string; readonly path: string; readonly byteLength: number; readonly modifiedMs: number; readonly inode: number }
+  | { readonly kind: 'memory'; readonly name: string; readonly bytes: Uint8Array; readonly byteLength: number }
+
+/** Random access to bytes of a known length. */
+export interface ByteSource {
+  /** What messages call it: as the user named it, or relative to the folder the user named. */
+  readonly name: string
+  readonly byteLength: number
+  readonly descriptor: ByteDescriptor
+  /**
+   * Fills `into` with the bytes from `position` on. The caller owns `into`.
+   * @throws FormatError when the source ends before `into` is full
+   */
+  read(into: Uint8Array, position: number): Promise<void>
+}
+
+/** Opens a descriptor; given by the host. The caller closes what it opened when the host says so. */
+export type OpenBytes = (descriptor: ByteDescriptor) => ByteSource
+
+/** One entry of a folder that the user named. */
+export interface FolderEntry {
+  /** File name inside the folder, `/` between levels. */
+  readonly name: string
+  readonly byteLength: number
+}
+
+/** A folder of files (a model, an adapter), read only. Names are relative, `/` separated, and never leave the folder. */
+export interface Folder {
+  /** As the user named it; for messages. */
+  readonly label: string
+  /** Last part of its absolute path: the name that metadata is derived from. */
+  readonly baseName: string
+  /** Regular files of the folder (links resolved), not of its subfolders, in code-point order. */
+  readonly entries: readonly FolderEntry[]
+  has(name: string): boolean
+  /** @throws FileSystemError when there is no such regular file */
+  open(name: string): Promise<ByteSource>
+}
+
+/** Accepts bytes at known positions; the hosts make it atomic. */
+export interface ByteSink {
+  write(bytes: Uint8Array, position: number): Promise<void>
+}
+
+/** A source over bytes in memory; the caller keeps ownership and must not change them. */
+export function memorySource(name: string, bytes: Uint8Array): ByteSource {
+  return {
+    name,
+    byteLength: bytes.byteLength,
+    descriptor: { kind: 'memory', name, bytes, byteLength: bytes.byteLength },
+    async read(into, position) {
+      if (position < 0 || position + into.byteLength > bytes.byteLength) throw cutShort(name, position, into.byteLength, bytes.byteLength)
+      into.set(bytes.subarray(position, position + into.byteLength))
+    },
+  }
+}
+
+/**
+ * Reads a whole small file.
+ * @param most  limit in bytes; larger files are refused before memory is taken
+ */
+export async function readAll(source: ByteSource, most: number): Promise<Uint8Array> {
+  if (source.byteLength > most) throw new FormatError(`is ${source.byteLength} bytes, more than the ${most} that a file of this kind may have.`, { file: source.name })
+  const bytes = new Uint8Array(source.byteLength)
+  await source.read(bytes, 0)
+  return bytes
+}
+
+/** The error of a source that ends too early. */
+export function cutShort(name: string, position: number, wanted: number, byteLength: number): FormatError {
+  return new FormatError(`${wanted} bytes wanted, ${Math.max(0, byteLength - position)} left: the file is cut short or changed while it was read.`, { file: name, offset: position })
+}

@@ -1,0 +1,237 @@
+/**
+ * Strict JSON for untrusted files: headers, indexes, configs, tokenizers.
+ *
+ * Why not JSON.parse: it keeps the last of two equal keys, rounds big integers silently, accepts lone surrogates and
+ * 200,000 levels, loses the order of integer-like keys, and makes `__proto__` a trap (docs/formats.md). Objects come
+ * out as Maps in file order.
+ *
+ * Law: RFC 8259, stricter: keys are unique, strings well formed, nesting <= 128 (serde_json's limit).
+ */
+import { FormatError } from './errors.js'
+
+/** An integer beyond 2^53 comes out as bigint, every other number as number. */
+export type Json = null | boolean | number | bigint | string | readonly Json[] | JsonObject
+export type JsonObject = ReadonlyMap<string, Json>
+
+export interface JsonOptions {
+  /** Accept a UTF-8 byte order mark (Windows editors put one into configs). Default true. */
+  readonly byteOrderMark?: boolean
+  /** Give numbers that are not written as plain unsigned digits as NaN, so that 1.0, 1e0, -0 and -1 can be refused. */
+  readonly plainIntegersOnly?: boolean
+}
+
+const MAX_DEPTH = 128 // serde_json's default recursion limit
+const LFS_POINTER = 'version https://git-lfs.github.com/spec/'
+
+/**
+ * Parses a JSON text.
+ * @param bytes  UTF-8
+ * @param file   name for messages
+ * @param base   offset of `bytes` in the file, for messages
+ * @throws FormatError with the byte offset of the fault
+ */
+export function parseJson(bytes: Uint8Array, file: string, options: JsonOptions = {}, base = 0): Json {
+  return new Parser(decodeUtf8(bytes, file, options.byteOrderMark ?? true, base), file, base, options.plainIntegersOnly ?? false).document()
+}
+
+/** Parses a JSON text whose root must be an object. @throws FormatError */
+export function parseJsonObject(bytes: Uint8Array, file: string, options: JsonOptions = {}, base = 0): JsonObject {
+  const root = parseJson(bytes, file, options, base)
+  if (!isObject(root)) throw new FormatError(`holds ${kindOf(root)} where a JSON object is wanted.`, { file, offset: base })
+  return root
+}
+
+export function isObject(value: Json | undefined): value is JsonObject {
+  return value instanceof Map
+}
+
+export function isArray(value: Json | undefined): value is readonly Json[] {
+  return Array.isArray(value)
+}
+
+/** What a value is, for messages: `null`, `an array`, `the number 4`. */
+export function kindOf(value: Json | undefined): string {
+  if (value === undefined) return 'nothing'
+  if (value === null) return 'null'
+  if (isArray(value)) return 'an array'
+  if (isObject(value)) return 'an object'
+  if (typeof value === 'string') return 'a string'
+  return typeof value === 'boolean' ? String(value) : `the number ${value}`
+}
+
+/** Decodes UTF-8 strictly. @throws FormatError on bad UTF-8, UTF-16, HTML and Git LFS pointers, by name */
+export function decodeUtf8(bytes: Uint8Array, file: string, byteOrderMark = true, base = 0): string {
+  if ((bytes[0] === 0xff && bytes[1] === 0xfe) || (bytes[0] === 0xfe && bytes[1] === 0xff)) throw new FormatError('is UTF-16; save it as UTF-8.', { file, offset: base })
+  let text: string
+  try {
+    text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
+  } catch {
+    throw new FormatError('is not valid UTF-8.', { file, offset: base })
+  }
+  if (text.startsWith(LFS_POINTER)) throw lfsPointer(text, file)
+  if (byteOrderMark && text.startsWith('\ufeff')) return text.slice(1)
+  return text
+}
+
+/** The error for a Git LFS pointer that stands where a file should. */
+export function lfsPointer(text: string, file: string): FormatError {
+  const size = /\bsize (\d{1,16})\b/.exec(text)?.[1]
+  return new FormatError(`this is a Git LFS pointer${size === undefined ? '' : ` (real size ${size} bytes)`}, not the file itself. Run "git lfs pull".`, { file })
+}
+
+const NUMBER = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y
+const PLAIN_INTEGER = /^(?:0|[1-9]\d*)$/
+const ESCAPES: ReadonlyMap<string, string> = new Map([['"', '"'], ['\\', '\\'], ['/', '/'], ['b', '\b'], ['f', '\f'], ['n', '\n'], ['r', '\r'], ['t', '\t']])
+
+class Parser {
+  private at = 0
+  private depth = 0
+  private readonly text: string
+  private readonly file: string
+  private readonly base: number
+  private readonly plainIntegersOnly: boolean
+
+  constructor(text: string, file: string, base: number, plainIntegersOnly: boolean) {
+    this.text = text
+    this.file = file
+    this.base = base
+    this.plainIntegersOnly = plainIntegersOnly
+  }
+
+  document(): Json {
+    this.space()
+    if (this.at >= this.text.length) throw this.fault('is empty: JSON wanted')
+    const value = this.value()
+    this.space()
+    if (this.at < this.text.length) throw this.fault('more text after the end of the JSON value')
+    return value
+  }
+
+  private value(): Json {
+    switch (this.text.charCodeAt(this.at)) {
+      case 0x7b:
+        return this.object()
+      case 0x5b:
+        return this.array()
+      case 0x22:
+        return this.string()
+      case 0x74:
+        return this.word('true', true)
+      case 0x66:
+        return this.word('false', false)
+      case 0x6e:
+        return this.word('null', null)
+      case 0x3c:
+        if (this.at === 0) throw this.fault('looks like an HTML page, not JSON: a failed download?')
+    }
+    return this.number()
+  }
+
+  private object(): JsonObject {
+    const entries = new Map<string, Json>()
+    this.enter()
+    if (this.taken(0x7d)) return this.left(entries)
+    for (;;) {
+      this.space()
+      const start = this.at
+      if (this.text.charCodeAt(start) !== 0x22) throw this.fault('a key in double quotes wanted')
+      const key = this.string()
+      if (entries.has(key)) throw this.fault(`the key ${JSON.stringify(key.slice(0, 80))} stands twice in one object`, start)
+      if (!this.taken(0x3a)) throw this.fault('":" wanted after the key')
+      this.space()
+      entries.set(key, this.value())
+      if (this.taken(0x7d)) return this.left(entries)
+      if (!this.taken(0x2c)) throw this.fault('"," or "}" wanted')
+    }
+  }
+
+  private array(): readonly Json[] {
+    const items: Json[] = []
+    this.enter()
+    if (this.taken(0x5d)) return this.left(items)
+    for (;;) {
+      this.space()
+      items.push(this.value())
+      if (this.taken(0x5d)) return this.left(items)
+      if (!this.taken(0x2c)) throw this.fault('"," or "]" wanted')
+    }
+  }
+
+  private string(): string {
+    const start = this.at
+    let done = ''
+    let from = ++this.at
+    for (; ; this.at++) {
+      const code = this.text.charCodeAt(this.at)
+      if (code === 0x22) break
+      if (code === 0x5c) {
+        done += this.text.slice(from, this.at) + this.escape()
+        from = this.at + 1
+      } else if (code < 0x20) throw this.fault('a control character stands unescaped in a string')
+      else if (Number.isNaN(code)) throw this.fault('the string does not end', start)
+    }
+    done += this.text.slice(from, this.at++)
+    if (!done.isWellFormed()) throw this.fault('the string holds half of a surrogate pair', start)
+    return done
+  }
+
+  /** At a backslash: the character it stands for; leaves `at` on the escape's last character. */
+  private escape(): string {
+    const letter = this.text[++this.at] ?? ''
+    const plain = ESCAPES.get(letter)
+    if (plain !== undefined) return plain
+    const hex = this.text.slice(this.at + 1, this.at + 5)
+    if (letter !== 'u' || !/^[0-9a-fA-F]{4}$/.test(hex)) throw this.fault('unknown escape in a string')
+    this.at += 4
+    return String.fromCharCode(Number.parseInt(hex, 16))
+  }
+
+  private number(): number | bigint {
+    NUMBER.lastIndex = this.at
+    const literal = NUMBER.exec(this.text)?.[0]
+    if (literal === undefined) throw this.fault('a JSON value wanted')
+    const start = this.at
+    this.at += literal.length
+    const value = Number(literal)
+    if (this.plainIntegersOnly && !PLAIN_INTEGER.test(literal)) return Number.NaN
+    if (!Number.isFinite(value)) throw this.fault(`the number ${literal.slice(0, 40)} is too large`, start)
+    return Number.isSafeInteger(value) || /[.eE]/.test(literal) ? value : BigInt(literal)
+  }
+
+  private word<T>(word: string, value: T): T {
+    if (!this.text.startsWith(word, this.at)) throw this.fault('a JSON value wanted')
+    this.at += word.length
+    return value
+  }
+
+  private enter(): void {
+    this.at++
+    if (++this.depth > MAX_DEPTH) throw this.fault(`nested deeper than ${MAX_DEPTH} levels`)
+  }
+
+  private left<T>(value: T): T {
+    this.depth--
+    return value
+  }
+
+  /** Skips space; consumes `code` when it comes next. */
+  private taken(code: number): boolean {
+    this.space()
+    if (this.text.charCodeAt(this.at) !== code) return false
+    this.at++
+    return true
+  }
+
+  private space(): void {
+    for (;;) {
+      const code = this.text.charCodeAt(this.at)
+      if (code !== 0x20 && code !== 0x0a && code !== 0x0d && code !== 0x09) return
+      this.at++
+    }
+  }
+
+  private fault(what: string, at = this.at): FormatError {
+    const found = at < this.text.length && !what.startsWith('is empty') ? `, found ${JSON.stringify(this.text.slice(at, at + 12))}` : ''
+    return new FormatError(`${what}${found}.`, { file: this.file, offset: this.base + new TextEncoder().encode(this.text.slice(0, at)).length })
+  }
+}

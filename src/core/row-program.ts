@@ -1,0 +1,126 @@
+/**
+ * Row programs: small trees of plain data that can give rows [r0, r1) of a tensor as f32. They are the one mechanism
+ * behind merging and converting: nearly every transform that converters need is a map of rows, and nearly every adapter
+ * changes each row by itself, so tiles of full rows stream through them in bounded memory.
+ *
+ * A node says which rows of its children it needs; src/engine evaluates it, src/merge and src/architectures build it.
+ * Rows and columns are those of core/shape.ts: a tensor of one dimension is one column.
+ */
+import { InternalError } from './errors.js'
+import { rowShape, type RowShape } from './shape.js'
+import type { TensorInfo } from './tensor-info.js'
+
+/**
+ * A matrix seen in a stored tensor: element (i, j) is at `offset + i * rowStride + j * colStride`, counted in elements.
+ * Strides let one packed tensor hold many factors (experts) and let A·x be read as its transpose.
+ */
+export interface MatrixView {
+  readonly tensor: TensorInfo
+  readonly rows: number
+  readonly cols: number
+  readonly offset: number
+  readonly rowStride: number
+  readonly colStride: number
+}
+
+export type RowProgram =
+  /** The stored tensor, widened to f32 bit by bit. */
+  | { readonly op: 'read'; readonly tensor: TensorInfo }
+  /** Numbers that the plan computed itself (rope factors), row major. */
+  | { readonly op: 'values'; readonly rows: number; readonly cols: number; readonly values: readonly number[] }
+  /** `scale * (B · A)`: B (rows x rank), A (rank x cols). By the law of the sum, docs/numerics.md. */
+  | { readonly op: 'lowRank'; readonly B: MatrixView; readonly A: MatrixView; readonly scale: number }
+  /** `base + (delta0 + delta1 + …)`: the deltas are added up first, in this order. */
+  | { readonly op: 'add'; readonly base: RowProgram; readonly deltas: readonly RowProgram[] }
+  /**
+   * The rows of `input` in another order: seen as an array of `shape` (its product is the number of rows), transposed
+   * to `order`, flattened again. Rope un-permutation is shape [heads, 2, half], order [0, 2, 1].
+   */
+  | { readonly op: 'permuteRows'; readonly input: RowProgram; readonly shape: readonly number[]; readonly order: readonly number[] }
+
+/** Rows and columns of what a program gives. */
+export function programShape(program: RowProgram): RowShape {
+  switch (program.op) {
+    case 'read':
+      return rowShape(program.tensor.shape)
+    case 'values':
+      return { rows: program.rows, cols: program.cols }
+    case 'lowRank':
+      return { rows: program.B.rows, cols: program.A.cols }
+    case 'add':
+      return programShape(program.base)
+    case 'permuteRows':
+      return programShape(program.input)
+  }
+}
+
+/** Number of rows that a program likes to give at once (a head, for a rope permutation): tiles of its multiples read each input row once. */
+export function rowGranularity(program: RowProgram): number {
+  switch (program.op) {
+    case 'read':
+    case 'values':
+    case 'lowRank':
+      return 1
+    case 'add':
+      return program.deltas.reduce((rows, delta) => leastCommonMultiple(rows, rowGranularity(delta)), rowGranularity(program.base))
+    case 'permuteRows': {
+      const firstMoved = program.order.findIndex((axis, i) => axis !== i)
+      const group = firstMoved < 0 ? 1 : program.shape.slice(firstMoved).reduce((product, dimension) => product * dimension, 1)
+      return leastCommonMultiple(group, rowGranularity(program.input))
+    }
+  }
+}
+
+/** The row of the input that `permuteRows` puts at output row `row`. */
+export function permutedRow(shape: readonly number[], order: readonly number[], row: number): number {
+  let rest = row
+  let inputRow = 0
+  for (let i = order.length - 1; i >= 0; i--) {
+    const axis = order[i] ?? 0
+    const size = shape[axis] ?? 1
+    const index = rest % size
+    rest = (rest - index) / size
+    let stride = 1
+    for (let inner = axis + 1; inner < shape.length; inner++) stride *= shape[inner] ?? 1
+    inputRow += index * stride
+  }
+  return inputRow
+}
+
+/** Every stored tensor that a program reads, in reading order, each once. */
+export function tensorsOf(program: RowProgram): TensorInfo[] {
+  const found = new Set<TensorInfo>()
+  const visit = (node: RowProgram): void => {
+    switch (node.op) {
+      case 'read':
+        found.add(node.tensor)
+        return
+      case 'values':
+        return
+      case 'lowRank':
+        found.add(node.B.tensor).add(node.A.tensor)
+        return
+      case 'add':
+        visit(node.base)
+        node.deltas.forEach(visit)
+        return
+      case 'permuteRows':
+        visit(node.input)
+    }
+  }
+  visit(program)
+  return [...found]
+}
+
+/** A stored matrix of two dimensions as a view of itself. */
+export function wholeMatrix(tensor: TensorInfo): MatrixView {
+  const [rows, cols] = tensor.shape
+  if (rows === undefined || cols === undefined || tensor.shape.length !== 2) throw new InternalError('a matrix of two dimensions wanted', { tensor: tensor.name })
+  return { tensor, rows, cols, offset: 0, rowStride: cols, colStride: 1 }
+}
+
+function leastCommonMultiple(a: number, b: number): number {
+  let [x, y] = [a, b]
+  while (y > 0) [x, y] = [y, x % y]
+  return (a / x) * b
+}
