@@ -1,0 +1,46 @@
+/**
+ * Several adapters become one list of deltas per base tensor, in an order that does not depend on the command line:
+ * f32 sums depend on their order, and `a b` must give the bytes of `b a`.
+ */
+import type { Adapter } from '../core/delta.js'
+import type { WeightedDelta } from './variants.js'
+
+/** An adapter as the user gave it. */
+export interface WeightedAdapter {
+  readonly adapter: Adapter
+  readonly weight: number
+  /** Digest of the adapter's files: its identity and its place in the order. Empty when it is the only one. */
+  readonly digest: string
+}
+
+/** What the plan merges. */
+export interface Combination {
+  /** Each adapter once, in canonical order, weights of repeated ones added up; adapters of weight 0 are left out. */
+  readonly adapters: readonly WeightedAdapter[]
+  /** By name of the base tensor. */
+  readonly deltas: ReadonlyMap<string, readonly WeightedDelta[]>
+  readonly notes: readonly string[]
+}
+
+/** Applies the law of the sum's ordering rules (docs/numerics.md). */
+export function combineAdapters(given: readonly WeightedAdapter[]): Combination {
+  const byDigest = new Map<string, WeightedAdapter>()
+  for (const one of given) {
+    const same = byDigest.get(one.digest)
+    byDigest.set(one.digest, same === undefined ? one : { ...same, weight: same.weight + one.weight })
+  }
+  const notes: string[] = []
+  if (byDigest.size < given.length) notes.push('the same adapter was given more than once: its weights are added up')
+  const sorted = [...byDigest.values()].sort((a, b) => (a.digest < b.digest ? -1 : 1))
+  const adapters = sorted.filter(({ weight }) => weight !== 0)
+  for (const { adapter, weight } of sorted) if (weight === 0) notes.push(`${adapter.label} has weight 0 and changes nothing`)
+  const deltas = new Map<string, WeightedDelta[]>()
+  adapters.forEach(({ adapter, weight }, index) => {
+    for (const delta of adapter.deltas) {
+      const list = deltas.get(delta.target) ?? []
+      list.push({ delta, weight, adapter: index })
+      deltas.set(delta.target, list)
+    }
+  })
+  return { adapters, deltas, notes }
+}
