@@ -20,14 +20,15 @@ const INSTALL_STAMP = join(NODE_MODULES, '.setup-stamp.json')
 const DIST = join(PROJECT, 'dist')
 const BUILD_STAMP = join(DIST, '.build-stamp.json')
 
-/** Installs and builds as far as needed. Ends the process with a message when that cannot be done. */
-export async function setup() {
+/** Installs and (unless `build: false`) builds as far as needed. Ends the process with a message when that cannot be done. */
+export async function setup(options = { build: true }) {
   checkNode()
-  if (isInstalled() && isBuilt()) return
+  const isReady = () => isInstalled() && (!options.build || isBuilt())
+  if (isReady()) return
   mkdirSync(DIST, { recursive: true })
   await withLock(join(DIST, '.setup.lock'), say, () => {
     if (!isInstalled()) install()
-    if (!isBuilt()) build()
+    if (!isReady()) build()
   })
 }
 

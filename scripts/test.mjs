@@ -20,11 +20,9 @@ export function testFiles(words = []) {
 export function runTests(files, nodeOptions = []) {
   const env = { ...process.env }
   delete env['NODE_TEST_CONTEXT'] // set when a test runs this script: the inner run would report to the outer one
-  const reporters = [
-    ...['--test-reporter=spec', '--test-reporter-destination=stdout'],
-    ...['--test-reporter=./scripts/test-report.mjs', `--test-reporter-destination=${relative(PROJECT, REPORT)}`],
-  ]
-  return runNode(['--test', '--test-concurrency=2', ...reporters, ...nodeOptions, ...files.map((file) => relative(PROJECT, file))], { env })
+  const toTerminal = ['--test-reporter=spec', '--test-reporter-destination=stdout']
+  const toReport = ['--test-reporter=./scripts/test-report.mjs', `--test-reporter-destination=${relative(PROJECT, REPORT)}`]
+  return runNode(['--test', '--test-concurrency=2', ...toTerminal, ...toReport, ...nodeOptions, ...files.map((file) => relative(PROJECT, file))], { env })
 }
 
 if (isMain(import.meta.url)) {
