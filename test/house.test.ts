@@ -57,7 +57,8 @@ describe('the house', () => {
   })
 
   it('lets a room import only the rooms below it', () => {
-    const allowed = (from: string, to: string): boolean => from === to || (to !== 'cli' && to !== 'index' && (ANYTHING.has(from) || (MAY_IMPORT.get(from) ?? []).includes(to)))
+    const allowed = (from: string, to: string): boolean =>
+      from === to || (to !== 'cli' && to !== 'index' && (ANYTHING.has(from) || (MAY_IMPORT.get(from) ?? []).includes(to)))
     assertNone(
       files.flatMap(({ path, room, code }) =>
         importsOf(code)
@@ -88,14 +89,20 @@ describe('the house', () => {
           ...importsOf(code)
             .filter((specifier) => builtin.test(specifier))
             .map((specifier) => `${path}: room "${room}" may not import ${specifier}`),
-          ...(/\b(process|Buffer|__dirname|__filename)\s*[.[(]/.exec(code) ?? []).slice(1).map((name) => `${path}: room "${room}" may not use the Node global ${name}`),
+          ...(/\b(process|Buffer|__dirname|__filename)\s*[.[(]/.exec(code) ?? [])
+            .slice(1)
+            .map((name) => `${path}: room "${room}" may not use the Node global ${name}`),
         ]),
     )
   })
 
   it('prints and exits only in cli', () => {
     const forbidden = /\b(process\.(?:exit|abort|exitCode|stdout|stderr)|console\.\w+)/g
-    assertNone(files.filter(({ room }) => room !== 'cli').flatMap(({ path, room, code }) => [...code.matchAll(forbidden)].map(([use]) => `${path}: room "${room}" uses ${use}`)))
+    assertNone(
+      files
+        .filter(({ room }) => room !== 'cli')
+        .flatMap(({ path, room, code }) => [...code.matchAll(forbidden)].map(([use]) => `${path}: room "${room}" uses ${use}`)),
+    )
   })
 
   it('never evaluates text as code, anywhere', () => {

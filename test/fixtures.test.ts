@@ -1,0 +1,66 @@
+/** Every fixture has a row in fixtures/MANIFEST.json that says what it is and where it comes from, and is what its row says. */
+import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
+import { existsSync, readFileSync, readdirSync } from 'node:fs'
+import { join, relative, sep } from 'node:path'
+import { describe, it } from 'node:test'
+import { FIXTURES } from './support/paths.js'
+
+interface Row {
+  readonly path: string
+  readonly sha256: string
+  readonly bytes: number
+  readonly madeBy: string
+  readonly with?: Readonly<Record<string, string>>
+  readonly seed?: number | string
+  readonly licence: string
+}
+
+const MAX_GOLDEN_BYTES = 3_000_000 // the whole project is cloned for it
+
+describe('the fixtures', () => {
+  const rows = JSON.parse(readFileSync(join(FIXTURES, 'MANIFEST.json'), 'utf8')) as readonly Row[]
+  const paths = readdirSync(FIXTURES, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => relative(FIXTURES, join(entry.parentPath, entry.name)).split(sep).join('/'))
+    .filter((path) => path !== 'MANIFEST.json')
+
+  it('have one row each, and no row is left without its file', () => {
+    assert.deepEqual([...paths].sort(), rows.map(({ path }) => path).sort(), 'run node scripts/make-manifest.mjs')
+  })
+
+  it('hold the bytes that their rows promise', () => {
+    const changed = rows.filter(({ path, sha256, bytes }) => {
+      const data = readFileSync(join(FIXTURES, path))
+      return data.length !== bytes || createHash('sha256').update(data).digest('hex') !== sha256
+    })
+    assert.deepEqual(
+      changed.map(({ path }) => path),
+      [],
+    )
+  })
+
+  it('say who made them, with which versions and seed, and under which licence', () => {
+    for (const { path, madeBy, with: versions, seed, licence } of rows) {
+      assert.ok(madeBy.length > 0, path)
+      assert.match(licence, /^(cc0-1\.0|mit)$/, path)
+      if (!/\.py/.test(madeBy)) continue
+      assert.ok(versions !== undefined && Object.keys(versions).length > 0, `${path}: no versions`)
+      assert.ok(seed !== undefined, `${path}: no seed`)
+    }
+  })
+
+  it('name makers that are here', () => {
+    const makers = new Set(rows.flatMap(({ madeBy }) => madeBy.match(/\bmake\/[\w.]+/g) ?? []))
+    assert.ok(makers.size > 0)
+    assert.deepEqual(
+      [...makers].filter((maker) => !existsSync(join(FIXTURES, maker))),
+      [],
+    )
+  })
+
+  it('keep the golden subset small', () => {
+    const bytes = rows.filter(({ path }) => path.startsWith('golden/')).reduce((sum, row) => sum + row.bytes, 0)
+    assert.ok(bytes > 0 && bytes <= MAX_GOLDEN_BYTES, `${bytes} bytes`)
+  })
+})
