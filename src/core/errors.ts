@@ -24,6 +24,8 @@ export abstract class ToolkitError extends Error {
   abstract readonly code: string
   abstract readonly exitCode: number
   readonly place: Place
+  /** The message without the place. */
+  readonly what: string
 
   /**
    * @param what   one sentence: what was found, what was wanted, the way out. No file name: `place` carries it
@@ -33,6 +35,7 @@ export abstract class ToolkitError extends Error {
     super(placeText(place) + oneLine(what), options)
     this.name = new.target.name
     this.place = place
+    this.what = what
   }
 }
 
@@ -87,6 +90,31 @@ export class CancelledError extends ToolkitError {
 export class InternalError extends ToolkitError {
   readonly code = 'E_INTERNAL'
   readonly exitCode = 1
+}
+
+/** An error as plain data, for the way from a worker to the main thread. */
+export interface PlainError {
+  readonly name: string
+  readonly what: string
+  readonly place: Place
+  readonly stack: string | undefined
+}
+
+const CLASSES = new Map<string, new (what: string, place?: Place) => ToolkitError>(
+  [UsageError, FormatError, UnsupportedError, FileSystemError, MismatchError, VerificationError, InternalError].map((one) => [one.name, one]),
+)
+
+/** Anything thrown, as plain data. */
+export function plainError(error: unknown): PlainError {
+  if (error instanceof ToolkitError) return { name: error.name, what: error.what, place: error.place, stack: error.stack }
+  return { name: 'InternalError', what: error instanceof Error ? error.message : String(error), place: {}, stack: error instanceof Error ? error.stack : undefined }
+}
+
+/** The error that {@link plainError} took apart, with its class and the stack of where it was thrown. */
+export function revivedError(plain: PlainError): ToolkitError {
+  const error = new (CLASSES.get(plain.name) ?? InternalError)(plain.what, plain.place)
+  if (plain.stack !== undefined) error.stack = plain.stack
+  return error
 }
 
 function placeText(place: Place): string {

@@ -1,0 +1,177 @@
+/**
+ * The one writer of files. All outputs of a run are written under temporary names in their own folder, made durable, and
+ * only then renamed, in an order that never shows something that points at what is not there yet. A kill at any moment
+ * leaves the old file or the new one, never a part.
+ */
+import { closeSync, existsSync, fsyncSync, ftruncateSync, mkdirSync, openSync, renameSync, rmSync, rmdirSync, writeSync } from 'node:fs'
+import { basename, dirname, join, resolve } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { errorCode, fileSystemError } from './file-errors.js'
+import { findStaleRuns, journalText, removeStaleRuns, temporaryName } from './stale-runs.js'
+
+const RENAME_PATIENCE_MS = 2000 // virus scanners and indexers on Windows hold new files open for a moment
+const BUSY = new Set(['EPERM', 'EBUSY', 'EACCES'])
+
+interface Pending {
+  readonly name: string
+  readonly temporary: string
+}
+
+/** The outputs of one run in one folder. Use: open, create…, publish; or discard at any time before. */
+export class AtomicOutput {
+  private readonly folder: string
+  private readonly pending: Pending[] = []
+  private readonly madeFolders: string[] = []
+  private readonly onExit = (): void => this.discard()
+  private journal: string | undefined
+  private publishing = false
+
+  private constructor(folder: string) {
+    this.folder = folder
+  }
+
+  /**
+   * Makes the folder where it is missing, removes what dead runs left, and starts the journal.
+   * @param names  every output of the run, relative to the folder
+   */
+  static open(folder: string, names: readonly string[]): AtomicOutput {
+    const output = new AtomicOutput(folder)
+    try {
+      output.makeFolder(folder)
+      for (const [place, inPlace] of byFolder(folder, names)) removeStaleRuns(place, findStaleRuns(place, inPlace))
+      const absent = names.filter((name) => !existsSync(resolve(folder, name)))
+      process.once('exit', output.onExit)
+      output.journal = join(folder, temporaryName())
+      output.write(openSync(output.journal, 'wx'), new TextEncoder().encode(journalText(absent)))
+    } catch (error) {
+      output.discard()
+      throw fileSystemError(error, folder, 'written to')
+    }
+    return output
+  }
+
+  /** Creates the temporary file of an output, of `byteLength` zero bytes after `head`. @returns its path */
+  create(name: string, head: Uint8Array, byteLength = head.byteLength): string {
+    try {
+      const final = resolve(this.folder, name)
+      this.makeFolder(dirname(final))
+      const temporary = join(dirname(final), temporaryName(basename(final)))
+      const handle = openSync(temporary, 'wx')
+      this.pending.push({ name, temporary })
+      this.write(handle, head, byteLength)
+      return temporary
+    } catch (error) {
+      throw fileSystemError(error, name, 'written')
+    }
+  }
+
+  /** Makes everything durable; after it only renames are left to do. */
+  sync(): void {
+    for (const { name, temporary } of this.pending) {
+      try {
+        const handle = openSync(temporary, 'r+')
+        try {
+          fsyncSync(handle)
+        } finally {
+          closeSync(handle)
+        }
+      } catch (error) {
+        throw fileSystemError(error, name, 'written')
+      }
+    }
+  }
+
+  /** Gives all outputs their names, in the order they were created, and removes the journal. */
+  async publish(): Promise<void> {
+    this.publishing = true
+    for (const { name, temporary } of [...this.pending]) {
+      try {
+        await renamePatiently(temporary, resolve(this.folder, name))
+      } catch (error) {
+        this.publishing = false
+        throw fileSystemError(error, name, 'renamed to its final name')
+      }
+      this.pending.shift()
+    }
+    if (this.journal !== undefined) rmSync(this.journal, { force: true })
+    syncFolder(this.folder)
+    process.removeListener('exit', this.onExit)
+  }
+
+  /** True from the first rename on: the run can no longer be undone, only finished. */
+  get isPublishing(): boolean {
+    return this.publishing
+  }
+
+  /** Removes every temporary file, and the folders that were made for them when they are empty. */
+  discard(): void {
+    process.removeListener('exit', this.onExit)
+    for (const { temporary } of this.pending) rmSync(temporary, { force: true })
+    this.pending.length = 0
+    if (this.journal !== undefined) rmSync(this.journal, { force: true })
+    for (const folder of this.madeFolders.reverse()) removeEmptyFolder(folder)
+    this.madeFolders.length = 0
+  }
+
+  private makeFolder(folder: string): void {
+    const missing: string[] = []
+    for (let one = folder; !existsSync(one) && dirname(one) !== one; one = dirname(one)) missing.push(one)
+    for (const one of missing.reverse()) {
+      mkdirSync(one)
+      this.madeFolders.push(one)
+    }
+  }
+
+  private write(handle: number, bytes: Uint8Array, byteLength = bytes.byteLength): void {
+    try {
+      for (let done = 0; done < bytes.byteLength; ) done += writeSync(handle, bytes, done, bytes.byteLength - done, done)
+      if (byteLength > bytes.byteLength) ftruncateSync(handle, byteLength)
+    } finally {
+      closeSync(handle)
+    }
+  }
+}
+
+/** Names of outputs (relative to `folder`, subfolders possible) by the folder that they lie in. */
+export function byFolder(folder: string, names: readonly string[]): Map<string, string[]> {
+  const places = new Map<string, string[]>([[folder, []]])
+  for (const name of names) {
+    const final = resolve(folder, name)
+    const place = dirname(final) === resolve(folder) ? folder : dirname(final)
+    places.set(place, [...(places.get(place) ?? []), basename(final)])
+  }
+  return places
+}
+
+async function renamePatiently(from: string, to: string): Promise<void> {
+  for (const start = Date.now(); ; ) {
+    try {
+      return renameSync(from, to)
+    } catch (error) {
+      if (process.platform !== 'win32' || !BUSY.has(errorCode(error) ?? '') || Date.now() - start > RENAME_PATIENCE_MS) throw error
+      await sleep(50)
+    }
+  }
+}
+
+// Windows refuses to open folders: there the rename alone has to do
+function syncFolder(folder: string): void {
+  try {
+    const handle = openSync(folder, 'r')
+    try {
+      fsyncSync(handle)
+    } finally {
+      closeSync(handle)
+    }
+  } catch (error) {
+    if (process.platform !== 'win32' && !['EISDIR', 'EINVAL', 'EACCES'].includes(errorCode(error) ?? '')) throw error
+  }
+}
+
+function removeEmptyFolder(folder: string): void {
+  try {
+    rmdirSync(folder)
+  } catch {
+    // not empty: someone else's files
+  }
+}

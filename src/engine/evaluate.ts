@@ -1,0 +1,189 @@
+/**
+ * Evaluates row programs: rows [first, first + count) of an output tensor as f32, in memory bounded by the tile. The one
+ * place that knows what each node of core/row-program.ts means.
+ */
+import type { Arithmetic } from '../core/arithmetic.js'
+import { elementBytes, isPlainFloat, type PlainFloat } from '../core/dtypes.js'
+import { InternalError, MismatchError } from '../core/errors.js'
+import { permutedRow, programShape, type MatrixView, type RowProgram } from '../core/row-program.js'
+import { elementCount } from '../core/shape.js'
+import type { TensorInfo } from '../core/tensor-info.js'
+import { countNonFinite } from '../quantize/range.js'
+import type { TileReader } from './tile-reader.js'
+
+/** What merging did to a tile: squares of the norms of ΔW and of W, in f64, element by element in order. */
+export interface TileNorms {
+  delta: number
+  weight: number
+}
+
+const MOST_READ_AHEAD = 2 // rows read for one row wanted, before a permutation reads row by row instead
+
+/** Evaluates programs for one worker. Not reentrant: its buffers are reused from tile to tile. */
+export class Evaluator {
+  /** Norms since the caller last set them to zero. */
+  readonly norms: TileNorms = { delta: 0, weight: 0 }
+  private readonly reader: TileReader
+  private readonly arithmetic: Arithmetic
+  private readonly factors = new Map<MatrixView, Float32Array>()
+  private readonly buffers: ArrayBuffer[] = []
+  private depth = 0
+
+  constructor(reader: TileReader, arithmetic: Arithmetic) {
+    this.reader = reader
+    this.arithmetic = arithmetic
+  }
+
+  /** Drops the factors of the tensor before: call when a new output tensor begins. */
+  forgetFactors(): void {
+    this.factors.clear()
+  }
+
+  /** Writes rows [first, first + into.length / cols) of `program` into `into`, which the caller owns. */
+  rows(program: RowProgram, first: number, into: Float32Array): void {
+    switch (program.op) {
+      case 'read':
+        return this.read(program.tensor, first * programShape(program).cols, into)
+      case 'values':
+        return into.set(program.values.slice(first * program.cols, first * program.cols + into.length))
+      case 'lowRank':
+        return this.lowRank(program, first, into)
+      case 'add':
+        return this.add(program, first, into)
+      case 'permuteRows':
+        return this.permuteRows(program, first, into)
+    }
+  }
+
+  private read(tensor: TensorInfo, firstElement: number, into: Float32Array): void {
+    const dtype = plainFloat(tensor)
+    const position = tensor.offset + firstElement * elementBytes(dtype)
+    if (dtype === 'F32') return this.reader.read(tensor.source, bytesOf(into), position)
+    this.borrow(into.length * elementBytes(dtype), (buffer) => {
+      this.reader.read(tensor.source, buffer, position)
+      this.arithmetic.widen(dtype, buffer, into)
+    })
+  }
+
+  private lowRank({ B, A, scale }: Extract<RowProgram, { op: 'lowRank' }>, first: number, into: Float32Array): void {
+    const rows = into.length / A.cols
+    const factorA = this.factor(A)
+    this.borrowFloats(rows * B.cols, (tileOfB) => {
+      this.viewRows(B, first, tileOfB)
+      this.arithmetic.lowRank(tileOfB, factorA, scale, A.rows, A.cols, into)
+    })
+  }
+
+  private add({ base, deltas }: Extract<RowProgram, { op: 'add' }>, first: number, into: Float32Array): void {
+    this.rows(base, first, into)
+    const before = countNonFinite(into)
+    this.borrowFloats(into.length, (sum) => {
+      this.sumOf(deltas, first, sum)
+      for (let i = 0; i < into.length; i++) {
+        this.norms.weight += into[i]! * into[i]!
+        this.norms.delta += sum[i]! * sum[i]!
+      }
+      this.arithmetic.add(into, sum)
+    })
+    if (countNonFinite(into) > before) throw this.grewTooLarge(base, first, into)
+  }
+
+  private sumOf(deltas: readonly RowProgram[], first: number, sum: Float32Array): void {
+    const [head, ...rest] = deltas
+    if (head === undefined) return void sum.fill(0)
+    this.rows(head, first, sum)
+    if (rest.length === 0) return
+    this.borrowFloats(sum.length, (term) => {
+      for (const delta of rest) {
+        this.rows(delta, first, term)
+        this.arithmetic.add(sum, term)
+      }
+    })
+  }
+
+  private permuteRows({ input, shape, order }: Extract<RowProgram, { op: 'permuteRows' }>, first: number, into: Float32Array): void {
+    const { cols } = programShape(input)
+    const count = into.length / cols
+    const wanted = Array.from({ length: count }, (_, i) => permutedRow(shape, order, first + i))
+    const low = wanted.reduce((a, b) => Math.min(a, b), Infinity)
+    const span = wanted.reduce((a, b) => Math.max(a, b), 0) - low + 1
+    if (span > count * MOST_READ_AHEAD) {
+      wanted.forEach((row, i) => this.rows(input, row, into.subarray(i * cols, (i + 1) * cols)))
+      return
+    }
+    this.borrowFloats(span * cols, (all) => {
+      this.rows(input, low, all)
+      wanted.forEach((row, i) => into.set(all.subarray((row - low) * cols, (row - low + 1) * cols), i * cols))
+    })
+  }
+
+  /** All of a small factor as packed f32 (rows x cols), kept until the next tensor. */
+  private factor(view: MatrixView): Float32Array {
+    const known = this.factors.get(view)
+    if (known !== undefined) return known
+    const values = new Float32Array(view.rows * view.cols)
+    this.viewRows(view, 0, values)
+    this.factors.set(view, values)
+    return values
+  }
+
+  /** Rows of a factor, packed; refuses NaN and infinity, which no trained adapter has. */
+  private viewRows(view: MatrixView, first: number, into: Float32Array): void {
+    if (view.colStride !== 1 || view.rowStride !== view.cols) return this.stridedRows(view, first, into)
+    this.read(view.tensor, view.offset + first * view.cols, into)
+    if (countNonFinite(into) > 0) throw notFinite(view.tensor, into, view.offset + first * view.cols)
+  }
+
+  private stridedRows(view: MatrixView, first: number, into: Float32Array): void {
+    this.borrowFloats(elementCount(view.tensor.shape), (all) => {
+      this.read(view.tensor, 0, all)
+      if (countNonFinite(all) > 0) throw notFinite(view.tensor, all, 0)
+      for (let i = 0; i < into.length; i++) {
+        const col = i % view.cols
+        into[i] = all[view.offset + (first + (i - col) / view.cols) * view.rowStride + col * view.colStride]!
+      }
+    })
+  }
+
+  /** Finds the element that adding made infinite; `into` holds the sum. */
+  private grewTooLarge(base: RowProgram, first: number, into: Float32Array): MismatchError {
+    const before = new Float32Array(into.length)
+    this.rows(base, first, before)
+    const index = into.findIndex((value, i) => !Number.isFinite(value) && Number.isFinite(before[i]))
+    const tensor = base.op === 'read' ? base.tensor : undefined
+    const where = first * programShape(base).cols + index
+    return new MismatchError(`element ${where} is ${before[index]} and becomes ${into[index]} when the adapters are added: adapter or weight is far too large.`, {
+      ...(tensor === undefined ? {} : { file: tensor.source.name, tensor: tensor.name }),
+    })
+  }
+
+  private borrowFloats(count: number, use: (buffer: Float32Array) => void): void {
+    this.borrow(count * 4, (bytes) => use(new Float32Array(bytes.buffer, bytes.byteOffset, count)))
+  }
+
+  /** Lends a buffer for the time of `use`; deeper calls get other buffers, later calls the same again. */
+  private borrow(byteLength: number, use: (buffer: Uint8Array) => void): void {
+    const slot = this.depth++
+    let buffer = this.buffers[slot]
+    if (buffer === undefined || buffer.byteLength < byteLength) this.buffers[slot] = buffer = new ArrayBuffer(byteLength)
+    try {
+      use(new Uint8Array(buffer, 0, byteLength))
+    } finally {
+      this.depth--
+    }
+  }
+}
+
+function plainFloat(tensor: TensorInfo): PlainFloat {
+  if (!isPlainFloat(tensor.dtype)) throw new InternalError(`${tensor.dtype} cannot be read as f32 rows`, { file: tensor.source.name, tensor: tensor.name })
+  return tensor.dtype
+}
+
+function notFinite(tensor: TensorInfo, values: Float32Array, first: number): MismatchError {
+  const index = values.findIndex((value) => !Number.isFinite(value))
+  return new MismatchError(`element ${first + index} is ${values[index]}: the adapter is broken (training diverged?).`, { file: tensor.source.name, tensor: tensor.name })
+}
+
+function bytesOf(values: Float32Array): Uint8Array {
+  return new Uint8Array(values.buffer, values.byteOffset, values.byteLength)
+}

@@ -1,0 +1,155 @@
+/** Executes a plan: side files, weights tile by tile, index, receipt, Modelfile; all or nothing. Decides nothing itself. */
+import { createHash } from 'node:crypto'
+import { closeSync, createReadStream, openSync, readSync, rmSync, statSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { CancelledError, VerificationError } from '../core/errors.js'
+import { outputBytes, type Plan, type PlannedFile, type SideFile } from '../plan/plan.js'
+import { AtomicOutput } from './atomic-output.js'
+import { checkOutputs, outputNames } from './check-outputs.js'
+import { fileSystemError } from './file-errors.js'
+import { runJob, threadCount } from './pool.js'
+import type { OnProgress } from './progress.js'
+import { receiptText, tensorResults, type TensorResult, type ToolFacts } from './receipt.js'
+import { createTileJob, jobProgress } from './tile-job.js'
+import { createTileReader } from './tile-reader.js'
+
+const PROGRESS_INTERVAL_MS = 100
+
+export interface ExecuteOptions {
+  /** Replace outputs that are there already. Never inputs. */
+  readonly force?: boolean
+  /** Worker threads; one per core unless given. Never changes a byte. */
+  readonly threads?: number
+  /** Read each finished file again and note its sha256. */
+  readonly hash?: boolean
+  readonly onProgress?: OnProgress
+  readonly signal?: AbortSignal
+}
+
+export interface ExecuteResult {
+  /** Absolute paths of everything written, in order of publication. */
+  readonly files: readonly string[]
+  readonly bytes: number
+  readonly tensors: readonly TensorResult[]
+  /** sha256 by file name, when asked for. */
+  readonly hashes: ReadonlyMap<string, string>
+  /** What the run found out that the user should worry about. */
+  readonly warnings: readonly string[]
+}
+
+/**
+ * Runs a plan.
+ * @throws ToolkitError; then no output has its final name and no temporary file is left
+ */
+export async function execute(plan: Plan, tool: ToolFacts, options: ExecuteOptions = {}): Promise<ExecuteResult> {
+  const { force = false, signal } = options
+  if (signal?.aborted) throw new CancelledError()
+  const outdated = checkOutputs(plan, force)
+  const output = AtomicOutput.open(plan.root, outputNames(plan))
+  try {
+    for (const file of plan.sideFiles) if (file.stage === 'before') output.create(file.name, await contentOf(file))
+    const paths = plan.files.map((file) => output.create(file.name, file.header, file.byteLength))
+    const results = await writeTensors(plan, paths, options)
+    options.onProgress?.({ phase: 'finish', doneBytes: outputBytes(plan), totalBytes: outputBytes(plan), current: plan.target })
+    plan.files.forEach((file, i) => verifyFile(file, paths[i] ?? ''))
+    const hashes = options.hash === true ? await hashFiles(plan, paths, options) : new Map<string, string>()
+    if (plan.receipt !== undefined) output.create(plan.receipt, encode(receiptText(plan, tool, results, hashes)))
+    for (const file of plan.sideFiles) if (file.stage === 'after') output.create(file.name, await contentOf(file))
+    output.sync()
+    if (signal?.aborted) throw new CancelledError()
+    await output.publish()
+    for (const name of outdated) rmSync(join(plan.root, name), { force: true })
+    return { files: outputNames(plan).map((name) => resolve(plan.root, name)), bytes: outputBytes(plan), tensors: results, hashes, warnings: findings(plan, results) }
+  } catch (error) {
+    output.discard()
+    throw error
+  }
+}
+
+async function writeTensors(plan: Plan, paths: readonly string[], { threads, signal, onProgress }: ExecuteOptions): Promise<TensorResult[]> {
+  const job = createTileJob(plan, paths)
+  const totalBytes = plan.tensors.reduce((sum, { byteLength }) => sum + byteLength, 0)
+  const report = (): void => {
+    const { doneBytes, tensor } = jobProgress(job)
+    onProgress?.({ phase: 'write', doneBytes, totalBytes, current: tensor })
+  }
+  const timer = setInterval(report, PROGRESS_INTERVAL_MS)
+  try {
+    await runJob(job, threadCount(job, totalBytes, threads), signal)
+  } finally {
+    clearInterval(timer)
+  }
+  report()
+  return tensorResults(plan, job)
+}
+
+/** Bytes of a side file; copies are small (configs, tokenizers), checked against the planned size. */
+async function contentOf({ content }: SideFile): Promise<Uint8Array> {
+  if (content.kind === 'text') return encode(content.text)
+  const reader = createTileReader()
+  try {
+    const bytes = new Uint8Array(content.source.byteLength)
+    reader.read(content.source, bytes, 0)
+    reader.checkUnchanged()
+    return bytes
+  } finally {
+    reader.close()
+  }
+}
+
+/** Opens a finished file again: its size and header must be what was planned. */
+function verifyFile(file: PlannedFile, path: string): void {
+  const { size } = statSync(path)
+  if (size !== file.byteLength) throw new VerificationError(`has ${size} bytes after writing, ${file.byteLength} were planned. Is the disk failing?`, { file: file.name })
+  const header = new Uint8Array(file.header.byteLength)
+  const handle = openSync(path, 'r')
+  try {
+    for (let done = 0; done < header.byteLength; ) {
+      const count = readSync(handle, header, done, header.byteLength - done, done)
+      if (count === 0) break
+      done += count
+    }
+  } finally {
+    closeSync(handle)
+  }
+  const fault = header.findIndex((byte, i) => byte !== file.header[i])
+  if (fault >= 0) throw new VerificationError('reads back another byte than was written. Is the disk failing?', { file: file.name, offset: fault })
+}
+
+async function hashFiles(plan: Plan, paths: readonly string[], { onProgress, signal }: ExecuteOptions): Promise<Map<string, string>> {
+  const hashes = new Map<string, string>()
+  const totalBytes = plan.files.reduce((sum, { byteLength }) => sum + byteLength, 0)
+  let doneBytes = 0
+  for (const [i, file] of plan.files.entries()) {
+    const hash = createHash('sha256')
+    try {
+      for await (const chunk of createReadStream(paths[i] ?? '', { highWaterMark: 1 << 20, ...(signal === undefined ? {} : { signal }) })) {
+        hash.update(chunk as Uint8Array)
+        doneBytes += (chunk as Uint8Array).byteLength
+        onProgress?.({ phase: 'hash', doneBytes, totalBytes, current: file.name })
+      }
+    } catch (error) {
+      throw signal?.aborted === true ? new CancelledError() : fileSystemError(error, file.name, 'read again')
+    }
+    hashes.set(file.name, hash.digest('hex'))
+  }
+  return hashes
+}
+
+/** What only the run could find out: kept NaNs, adapters that change nothing. */
+function findings(plan: Plan, results: readonly TensorResult[]): string[] {
+  const found: string[] = []
+  const broken = results.filter(({ nonFinite }) => nonFinite > 0)
+  const [first] = broken
+  if (first !== undefined) {
+    const count = broken.reduce((sum, { nonFinite }) => sum + nonFinite, 0)
+    found.push(`${count} elements of ${broken.length} tensors are NaN or infinite in the base (first in ${first.name}); they were kept as they are`)
+  }
+  const changed = results.filter((_, i) => (plan.tensors[i]?.applied.length ?? 0) > 0)
+  if (changed.length > 0 && changed.every(({ deltaRatio }) => deltaRatio === 0)) found.push('the adapters change nothing: every delta is zero (an adapter that was never trained?)')
+  return found
+}
+
+function encode(text: string): Uint8Array {
+  return new TextEncoder().encode(text)
+}

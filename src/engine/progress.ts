@@ -1,0 +1,12 @@
+/** What a run tells its caller while it goes on. Plain data; src/cli draws it. */
+
+export interface ProgressEvent {
+  /** `write`: weights are computed and written. `hash`: whole files are read again for --hash. `finish`: made durable and named. */
+  readonly phase: 'write' | 'hash' | 'finish'
+  readonly doneBytes: number
+  readonly totalBytes: number
+  /** Output tensor (or file) that was begun last. */
+  readonly current: string
+}
+
+export type OnProgress = (event: ProgressEvent) => void

@@ -1,0 +1,118 @@
+/**
+ * What one worker does: take a tile, read, compute, encode, write it at its place, note what was found. Runs in a worker
+ * thread, or in the main thread when the work is small.
+ */
+import { createHash } from 'node:crypto'
+import { closeSync, openSync, writeSync } from 'node:fs'
+import type { Arithmetic } from '../core/arithmetic.js'
+import { QUANT_TYPES, quantBytes } from '../core/quant-types.js'
+import { programShape } from '../core/row-program.js'
+import type { TensorInfo } from '../core/tensor-info.js'
+import type { PlannedTensor } from '../plan/plan.js'
+import { checkRange, countNonFinite, countNonFiniteHalves } from '../quantize/range.js'
+import { Evaluator } from './evaluate.js'
+import { fileSystemError } from './file-errors.js'
+import { takeTile, tensorOfTile, writeRecord, type TileJob } from './tile-job.js'
+import { createTileReader, type TileReader } from './tile-reader.js'
+
+/**
+ * Works until no tile is left.
+ * @param pause  called between tiles: lets the main thread's timers and signals run
+ */
+export async function runTiles(job: TileJob, arithmetic: Arithmetic, pause?: () => Promise<void>): Promise<void> {
+  const worker = new TileWorker(job, arithmetic)
+  try {
+    for (let tile = takeTile(job); tile >= 0; tile = takeTile(job)) {
+      worker.run(tile)
+      if (pause !== undefined) await pause()
+    }
+    worker.checkInputs()
+  } finally {
+    worker.close()
+  }
+}
+
+class TileWorker {
+  private readonly job: TileJob
+  private readonly arithmetic: Arithmetic
+  private readonly reader: TileReader
+  private readonly evaluator: Evaluator
+  private readonly handles = new Map<number, number>()
+  private current = -1
+  private values = new Float32Array(0)
+  private bytes = new Uint8Array(0)
+
+  constructor(job: TileJob, arithmetic: Arithmetic) {
+    this.job = job
+    this.arithmetic = arithmetic
+    this.reader = createTileReader()
+    this.evaluator = new Evaluator(this.reader, arithmetic)
+  }
+
+  run(tile: number): void {
+    const index = tensorOfTile(this.job, tile)
+    const tensor = this.job.tensors[index]!
+    if (index !== this.current) this.evaluator.forgetFactors()
+    this.current = index
+    const unit = (tile - this.job.firstTile[index]!) * tensor.tile
+    this.evaluator.norms.delta = 0
+    this.evaluator.norms.weight = 0
+    const { program } = tensor
+    const { output, position, nonFinite } = program.kind === 'bytes' ? this.copy(program.tensor, tensor, unit) : this.compute(program, tensor, unit)
+    this.write(tensor, output, tensor.offset + position)
+    const digest = createHash('sha256').update(output).digest()
+    writeRecord(this.job, tile, { digest, deltaSquares: this.evaluator.norms.delta, weightSquares: this.evaluator.norms.weight, nonFinite }, output.byteLength)
+  }
+
+  close(): void {
+    for (const handle of this.handles.values()) closeSync(handle)
+    this.handles.clear()
+    this.reader.close()
+  }
+
+  /** @throws FormatError when an input changed during the run */
+  checkInputs(): void {
+    this.reader.checkUnchanged()
+  }
+
+  private copy(source: TensorInfo, tensor: PlannedTensor, from: number): { output: Uint8Array; position: number; nonFinite: number } {
+    const output = this.outputBuffer(Math.min(tensor.tile, source.byteLength - from))
+    this.reader.read(source.source, output, source.offset + from)
+    return { output, position: from, nonFinite: countNonFiniteBytes(output, source) }
+  }
+
+  private compute(program: Extract<PlannedTensor['program'], { kind: 'rows' }>, tensor: PlannedTensor, first: number): { output: Uint8Array; position: number; nonFinite: number } {
+    const { rows, cols } = programShape(program.rows)
+    const elements = Math.min(tensor.tile, rows - first) * cols
+    if (this.values.length < elements) this.values = new Float32Array(elements)
+    const values = this.values.subarray(0, elements)
+    this.evaluator.rows(program.rows, first, values)
+    const place = { file: this.job.outputs[tensor.file]?.name ?? '', tensor: tensor.name }
+    const nonFinite = checkRange(program.encode, values, place, first * cols, this.job.clampOverflow)
+    const output = this.outputBuffer(quantBytes(program.encode, elements))
+    this.arithmetic.encode(program.encode, values, output)
+    return { output, position: ((first * cols) / QUANT_TYPES[program.encode].blockElements) * QUANT_TYPES[program.encode].blockBytes, nonFinite }
+  }
+
+  private write(tensor: PlannedTensor, output: Uint8Array, position: number): void {
+    const { path, name } = this.job.outputs[tensor.file]!
+    try {
+      let handle = this.handles.get(tensor.file)
+      if (handle === undefined) this.handles.set(tensor.file, (handle = openSync(path, 'r+')))
+      // a full disk gives a short count first and an error only at the next write
+      for (let done = 0; done < output.byteLength; ) done += writeSync(handle, output, done, output.byteLength - done, position + done)
+    } catch (error) {
+      throw fileSystemError(error, name, 'written')
+    }
+  }
+
+  private outputBuffer(byteLength: number): Uint8Array {
+    if (this.bytes.byteLength < byteLength) this.bytes = new Uint8Array(byteLength)
+    return this.bytes.subarray(0, byteLength)
+  }
+}
+
+function countNonFiniteBytes(bytes: Uint8Array, { dtype }: TensorInfo): number {
+  if (dtype === 'F16' || dtype === 'BF16') return countNonFiniteHalves(bytes, dtype)
+  return dtype === 'F32' ? countNonFinite(new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4)) : 0
+}

@@ -1,0 +1,12 @@
+/** Entry of a worker thread: runs tiles until none is left; a failure goes to the main thread as plain data. */
+import { parentPort, workerData } from 'node:worker_threads'
+import { plainError } from '../core/errors.js'
+import { PLAIN_ARITHMETIC } from './arithmetic.js'
+import { runTiles } from './run-tiles.js'
+import type { TileJob } from './tile-job.js'
+
+try {
+  await runTiles(workerData as TileJob, PLAIN_ARITHMETIC)
+} catch (error) {
+  parentPort?.postMessage(plainError(error))
+}
