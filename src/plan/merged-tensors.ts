@@ -1,0 +1,51 @@
+/**
+ * The base with all adapters added, tensor by tensor, before any output format: what both a merged folder and a GGUF are
+ * made of, so that the two can never disagree.
+ */
+import { isPlainFloat } from '../core/dtypes.js'
+import { UnsupportedError } from '../core/errors.js'
+import type { Model } from '../core/model.js'
+import type { RowProgram } from '../core/row-program.js'
+import type { TensorInfo } from '../core/tensor-info.js'
+import { combineAdapters, type WeightedAdapter } from '../merge/combine.js'
+import { effectiveScale, mergedProgram, type WeightedDelta } from '../merge/variants.js'
+import type { AppliedDelta, PlannedAdapter } from './plan.js'
+
+/** One tensor of the base, merged. */
+export interface MergedTensor {
+  readonly base: TensorInfo
+  readonly program: RowProgram
+  /** Empty for tensors that no adapter touches. */
+  readonly applied: readonly AppliedDelta[]
+}
+
+export interface MergedModel {
+  /** By name, in the base's order. */
+  readonly tensors: ReadonlyMap<string, MergedTensor>
+  readonly adapters: readonly PlannedAdapter[]
+  readonly notes: readonly string[]
+}
+
+/** Combines base and adapters. @throws UnsupportedError when an adapter changes a tensor that is no plain float */
+export function mergeModel(model: Model, given: readonly WeightedAdapter[]): MergedModel {
+  const { adapters, deltas, notes } = combineAdapters(given)
+  const tensors = new Map<string, MergedTensor>()
+  for (const [name, base] of model.tensors) {
+    const own = deltas.get(name) ?? []
+    if (own.length > 0 && !isPlainFloat(base.dtype)) {
+      throw new UnsupportedError(`is ${base.dtype}; adapters can be merged into F32, F16 and BF16. Use the 16-bit model that this one was made from.`, { file: base.source.name, tensor: name })
+    }
+    tensors.set(name, { base, program: mergedProgram(base, own), applied: own.map(appliedDelta) })
+  }
+  const planned = adapters.map(({ adapter, weight, digest }) => ({ label: adapter.label, kind: adapter.kind, weight, tensorCount: adapter.deltas.length, digest }))
+  return { tensors, adapters: planned, notes: [...given.flatMap(({ adapter }) => adapter.notes), ...notes] }
+}
+
+/** One sentence per adapter, for the user. */
+export function mergeDecisions({ adapters }: MergedModel): string[] {
+  return adapters.map(({ label, kind, weight, tensorCount }) => `${label}: ${kind}, ${tensorCount} tensors${weight === 1 ? '' : `, weight ${weight}`}`)
+}
+
+function appliedDelta({ delta, weight, adapter }: WeightedDelta): AppliedDelta {
+  return { adapter, module: delta.module, variant: delta.variant, rank: delta.rank, scale: effectiveScale(delta, weight) }
+}

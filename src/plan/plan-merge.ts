@@ -1,0 +1,139 @@
+/**
+ * Plans a merged model in the base's own form: a Hugging Face folder, or one safetensors file. Needs no knowledge of
+ * architectures: an adapter's target names the base tensor, everything else is carried over as it is.
+ */
+import { elementBytes, isPlainFloat, type Dtype, type PlainFloat } from '../core/dtypes.js'
+import type { Model } from '../core/model.js'
+import { programShape } from '../core/row-program.js'
+import { elementCount } from '../core/shape.js'
+import type { EncodedType } from '../core/arithmetic.js'
+import { encodeHeader } from '../formats/safetensors/header-writer.js'
+import { encodeShardIndex, INDEX_NAME } from '../formats/safetensors/shard-index.js'
+import type { WeightedAdapter } from '../merge/combine.js'
+import { mergeDecisions, mergeModel, type MergedTensor } from './merged-tensors.js'
+import type { Plan, PlannedFile, PlannedTensor, SideFile, TensorProgram } from './plan.js'
+import { cutShards, type PlannedShard } from './shards.js'
+import { copiedFiles, mergedConfig, type TokenizerFiles } from './side-files.js'
+import { tileSize } from './tiles.js'
+
+export interface MergeRequest {
+  readonly base: Model
+  readonly adapters: readonly WeightedAdapter[]
+  /** Where it goes: a folder, or one file in a folder. */
+  readonly output: { readonly kind: 'folder'; readonly root: string } | { readonly kind: 'safetensors'; readonly root: string; readonly name: string }
+  /** Undefined: each tensor keeps the type it has. */
+  readonly dtype?: PlainFloat | undefined
+  /** Bytes of tensor data in one file. Undefined: the base's own shards. */
+  readonly maxShardBytes?: number | undefined
+  /** Where tokenizer files are taken from, when not from the base. */
+  readonly tokenizer?: TokenizerFiles | undefined
+  readonly receipt: string | undefined
+  readonly clampOverflow?: boolean
+  readonly tileElements?: number | undefined
+  readonly options: Plan['options']
+  /** Decisions that were taken before. */
+  readonly decisions?: readonly string[]
+}
+
+const ENCODED: Readonly<Record<PlainFloat, EncodedType>> = { F32: 'f32', F16: 'f16', BF16: 'bf16' }
+
+/** Plans a merge. Reads side files, no weights. @throws ToolkitError */
+export async function planMerge(request: MergeRequest): Promise<Plan> {
+  const { base, output } = request
+  const merged = mergeModel(base, request.adapters)
+  const dtypeOf = (tensor: MergedTensor): Dtype => (request.dtype !== undefined && isPlainFloat(tensor.base.dtype) ? request.dtype : tensor.base.dtype)
+  const shards = shardsOf(request, merged.tensors, dtypeOf)
+  const { files, tensors } = layOut(shards, merged.tensors, dtypeOf, request.tileElements)
+  const decisions = [...(request.decisions ?? []), ...mergeDecisions(merged), ...merged.notes, ...dtypeNotes(request, merged.tensors)]
+  return {
+    kind: output.kind,
+    root: output.root,
+    target: output.kind === 'folder' ? output.root : output.name,
+    base: base.label,
+    adapters: merged.adapters,
+    files,
+    tensors,
+    sideFiles: output.kind === 'folder' ? await sideFiles(request, files, tensors) : [],
+    receipt: request.receipt,
+    keyValues: [],
+    clampOverflow: request.clampOverflow ?? false,
+    decisions,
+    warnings: merged.adapters.length === 0 ? ['no adapter has a weight other than 0: the output equals the base'] : [],
+    options: request.options,
+  }
+}
+
+function shardsOf({ base, output, maxShardBytes }: MergeRequest, tensors: ReadonlyMap<string, MergedTensor>, dtypeOf: (tensor: MergedTensor) => Dtype): PlannedShard[] {
+  const metadata = new Map(base.shards.flatMap((shard) => [...shard.metadata]))
+  const all = { metadata, tensorNames: [...tensors.keys()] }
+  if (output.kind === 'safetensors') return [{ ...all, fileName: output.name }]
+  if (maxShardBytes !== undefined) return cutShards(all, maxShardBytes, (name) => byteLength(tensors.get(name), dtypeOf))
+  // one file has the name that every reader looks for; several keep theirs, for the reference orders tensors by them
+  return base.shards.length === 1 ? [{ ...all, fileName: 'model.safetensors' }] : base.shards.map((shard) => shard)
+}
+
+function layOut(
+  shards: readonly PlannedShard[],
+  merged: ReadonlyMap<string, MergedTensor>,
+  dtypeOf: (tensor: MergedTensor) => Dtype,
+  tileElements: number | undefined,
+): { files: PlannedFile[]; tensors: PlannedTensor[] } {
+  const files: PlannedFile[] = []
+  const tensors: PlannedTensor[] = []
+  for (const shard of shards) {
+    const own = shard.tensorNames.flatMap((name) => merged.get(name) ?? [])
+    const header = encodeHeader(
+      own.map((tensor) => ({ name: tensor.base.name, dtype: dtypeOf(tensor), shape: tensor.base.shape })),
+      shard.metadata,
+    )
+    const byName = new Map(own.map((tensor) => [tensor.base.name, tensor]))
+    for (const [name, offset] of header.offsets) {
+      const tensor = byName.get(name)
+      if (tensor !== undefined) tensors.push(plannedTensor(tensor, dtypeOf(tensor), files.length, offset, tileElements))
+    }
+    files.push({ name: shard.fileName, header: header.bytes, byteLength: header.fileSize })
+  }
+  return { files, tensors }
+}
+
+function plannedTensor({ base, program, applied }: MergedTensor, dtype: Dtype, file: number, offset: number, tileElements: number | undefined): PlannedTensor {
+  const unchanged = applied.length === 0 && dtype === base.dtype
+  const made: TensorProgram = unchanged || !isPlainFloat(dtype) ? { kind: 'bytes', tensor: base } : { kind: 'rows', rows: program, encode: ENCODED[dtype] }
+  const bytes = made.kind === 'bytes' ? base.byteLength : programSize(made) * elementBytes(dtype)
+  return { name: base.name, type: dtype, shape: base.shape, file, offset, byteLength: bytes, program: made, tile: tileSize(made, tileElements), from: [base.name], applied }
+}
+
+function programSize(program: Extract<TensorProgram, { kind: 'rows' }>): number {
+  const { rows, cols } = programShape(program.rows)
+  return rows * cols
+}
+
+function byteLength(tensor: MergedTensor | undefined, dtypeOf: (tensor: MergedTensor) => Dtype): number {
+  if (tensor === undefined) return 0
+  const dtype = dtypeOf(tensor)
+  return dtype === tensor.base.dtype ? tensor.base.byteLength : elementCount(tensor.base.shape) * elementBytes(dtype)
+}
+
+async function sideFiles({ base, dtype, tokenizer, receipt }: MergeRequest, files: readonly PlannedFile[], tensors: readonly PlannedTensor[]): Promise<SideFile[]> {
+  const side: SideFile[] = []
+  if (base.folder !== undefined) {
+    const written = new Set([...files.map(({ name }) => name), ...(receipt === undefined ? [] : [receipt]), 'config.json'])
+    side.push(...(await copiedFiles(base.folder, tokenizer, written)))
+    if (base.config !== undefined) side.push(await mergedConfig(base.folder, base.config, base.identity, dtype))
+  }
+  if (files.length > 1) side.push({ name: INDEX_NAME, stage: 'after', content: { kind: 'text', text: indexText(files, tensors) } })
+  return side
+}
+
+function indexText(files: readonly PlannedFile[], tensors: readonly PlannedTensor[]): string {
+  const weightMap = new Map(tensors.map(({ name, file }) => [name, files[file]?.name ?? '']))
+  const totalSize = tensors.reduce((sum, tensor) => sum + tensor.byteLength, 0)
+  const parameters = tensors.reduce((sum, { shape }) => sum + elementCount(shape), 0)
+  return new TextDecoder().decode(encodeShardIndex(weightMap, totalSize, parameters))
+}
+
+function dtypeNotes({ dtype }: MergeRequest, tensors: ReadonlyMap<string, MergedTensor>): string[] {
+  if (dtype === undefined) return []
+  const kept = [...tensors.values()].filter(({ base }) => !isPlainFloat(base.dtype))
+  return kept.length === 0 ? [] : [`${kept.length} tensors that are neither F32, F16 nor BF16 keep their type`]
+}

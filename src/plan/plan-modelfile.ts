@@ -1,0 +1,46 @@
+/** Plans the Modelfile beside a GGUF: what Ollama needs to know that the file itself does not say. */
+import { readAll, type Folder } from '../core/bytes.js'
+import { isArray, parseJsonObject, type JsonObject } from '../core/json.js'
+import { chooseModelfileName } from '../ollama/modelfile.js'
+import { modelfileFor } from '../ollama/plan-modelfile.js'
+import type { TokenTables } from '../tokenizers/token-tables.js'
+import type { SideFile } from './plan.js'
+
+const MOST_GENERATION_CONFIG_BYTES = 1_048_576
+
+export interface ModelfileRequest {
+  readonly ggufName: string
+  readonly folder: Folder
+  readonly config: JsonObject
+  readonly tables: TokenTables
+  readonly readExisting: (name: string) => Promise<string | undefined>
+}
+
+/** Text and name of the Modelfile; one that we did not write is never replaced. */
+export async function planModelfile({ ggufName, folder, config, tables, readExisting }: ModelfileRequest): Promise<{ file: SideFile; notes: readonly string[] }> {
+  const generation = await generationConfig(folder)
+  const eosIds = [config, ...(generation === undefined ? [] : [generation])].flatMap((source) => tokenIds(source.get('eos_token_id')))
+  if (tables.special.eos !== undefined) eosIds.unshift(tables.special.eos)
+  const eosTokens = [...new Set(eosIds)].flatMap((id) => tables.tokens[id] ?? [])
+  const token = (id: number | undefined): string | undefined => (id === undefined ? undefined : tables.tokens[id])
+  const { text, notes } = await modelfileFor({
+    ggufName,
+    chatTemplate: tables.chatTemplate,
+    eosTokens,
+    bosToken: token(tables.special.bos),
+    eosToken: token(tables.special.eos),
+    generationConfig: generation,
+  })
+  const name = chooseModelfileName(await readExisting('Modelfile'), ggufName)
+  return { file: { name, stage: 'after', content: { kind: 'text', text }, replaces: true }, notes }
+}
+
+async function generationConfig(folder: Folder): Promise<JsonObject | undefined> {
+  if (!folder.has('generation_config.json')) return undefined
+  return parseJsonObject(await readAll(await folder.open('generation_config.json'), MOST_GENERATION_CONFIG_BYTES), 'generation_config.json')
+}
+
+function tokenIds(value: ReturnType<JsonObject['get']>): number[] {
+  const ids = isArray(value) ? value : [value]
+  return ids.filter((id): id is number => typeof id === 'number' && Number.isInteger(id) && id >= 0)
+}
