@@ -7,7 +7,7 @@
  *
  * Law: RFC 8259, stricter: keys are unique, strings well formed, nesting <= 128 (serde_json's limit).
  */
-import { FormatError } from './errors.js'
+import { FormatError, quoted } from './errors.js'
 
 /** An integer beyond 2^53 comes out as bigint, every other number as number. */
 export type Json = null | boolean | number | bigint | string | readonly Json[] | JsonObject
@@ -31,7 +31,15 @@ const LFS_POINTER = 'version https://git-lfs.github.com/spec/'
  * @throws FormatError with the byte offset of the fault
  */
 export function parseJson(bytes: Uint8Array, file: string, options: JsonOptions = {}, base = 0): Json {
-  return new Parser(decodeUtf8(bytes, file, options.byteOrderMark ?? true, base), file, base, options.plainIntegersOnly ?? false).document()
+  const byteOrderMark = options.byteOrderMark ?? true
+  const text = decodeUtf8(bytes, file, byteOrderMark, base)
+  const markBytes = byteOrderMark ? markLength(bytes) : 0
+  return new Parser(text, file, base + markBytes, options.plainIntegersOnly ?? false).document()
+}
+
+/** Length of the byte order mark that decodeUtf8 took off, so that offsets in messages count it. */
+function markLength(bytes: Uint8Array): number {
+  return bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf ? 3 : 0
 }
 
 /** Parses a JSON text whose root must be an object. @throws FormatError */
@@ -49,9 +57,9 @@ export function isArray(value: Json | undefined): value is readonly Json[] {
   return Array.isArray(value)
 }
 
-/** What a value is, for messages: `null`, `an array`, `the number 4`. */
+/** What a value is, for messages: `null`, `an array`, `the number 4`, and `missing` for none. */
 export function kindOf(value: Json | undefined): string {
-  if (value === undefined) return 'nothing'
+  if (value === undefined) return 'missing'
   if (value === null) return 'null'
   if (isArray(value)) return 'an array'
   if (isObject(value)) return 'an object'
@@ -61,7 +69,8 @@ export function kindOf(value: Json | undefined): string {
 
 /** Decodes UTF-8 strictly. @throws FormatError on bad UTF-8, UTF-16, HTML and Git LFS pointers, by name */
 export function decodeUtf8(bytes: Uint8Array, file: string, byteOrderMark = true, base = 0): string {
-  if ((bytes[0] === 0xff && bytes[1] === 0xfe) || (bytes[0] === 0xfe && bytes[1] === 0xff)) throw new FormatError('is UTF-16; save it as UTF-8.', { file, offset: base })
+  if ((bytes[0] === 0xff && bytes[1] === 0xfe) || (bytes[0] === 0xfe && bytes[1] === 0xff))
+    throw new FormatError('is UTF-16; save it as UTF-8.', { file, offset: base })
   let text: string
   try {
     text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
@@ -76,12 +85,23 @@ export function decodeUtf8(bytes: Uint8Array, file: string, byteOrderMark = true
 /** The error for a Git LFS pointer that stands where a file should. */
 export function lfsPointer(text: string, file: string): FormatError {
   const size = /\bsize (\d{1,16})\b/.exec(text)?.[1]
-  return new FormatError(`this is a Git LFS pointer${size === undefined ? '' : ` (real size ${size} bytes)`}, not the file itself. Run "git lfs pull".`, { file })
+  return new FormatError(`this is a Git LFS pointer${size === undefined ? '' : ` (real size ${size} bytes)`}, not the file itself. Run "git lfs pull".`, {
+    file,
+  })
 }
 
 const NUMBER = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y
 const PLAIN_INTEGER = /^(?:0|[1-9]\d*)$/
-const ESCAPES: ReadonlyMap<string, string> = new Map([['"', '"'], ['\\', '\\'], ['/', '/'], ['b', '\b'], ['f', '\f'], ['n', '\n'], ['r', '\r'], ['t', '\t']])
+const ESCAPES: ReadonlyMap<string, string> = new Map([
+  ['"', '"'],
+  ['\\', '\\'],
+  ['/', '/'],
+  ['b', '\b'],
+  ['f', '\f'],
+  ['n', '\n'],
+  ['r', '\r'],
+  ['t', '\t'],
+])
 
 class Parser {
   private at = 0
@@ -122,7 +142,7 @@ class Parser {
       case 0x6e:
         return this.word('null', null)
       case 0x3c:
-        if (this.at === 0) throw this.fault('looks like an HTML page, not JSON: a failed download?')
+        if (this.depth === 0) throw this.fault('is an HTML page, not JSON: a failed download?')
     }
     return this.number()
   }
@@ -136,7 +156,7 @@ class Parser {
       const start = this.at
       if (this.text.charCodeAt(start) !== 0x22) throw this.fault('a key in double quotes wanted')
       const key = this.string()
-      if (entries.has(key)) throw this.fault(`the key ${JSON.stringify(key.slice(0, 80))} stands twice in one object`, start)
+      if (entries.has(key)) throw this.fault(`the key ${quoted(key)} stands twice in one object`, start)
       if (!this.taken(0x3a)) throw this.fault('":" wanted after the key')
       this.space()
       entries.set(key, this.value())
@@ -231,7 +251,10 @@ class Parser {
   }
 
   private fault(what: string, at = this.at): FormatError {
-    const found = at < this.text.length && !what.startsWith('is empty') ? `, found ${JSON.stringify(this.text.slice(at, at + 12))}` : ''
-    return new FormatError(`${what}${found}.`, { file: this.file, offset: this.base + new TextEncoder().encode(this.text.slice(0, at)).length })
+    const found = at < this.text.length && !what.endsWith('?') ? `, found ${quoted(this.text.slice(at, at + 12))}` : ''
+    return new FormatError(`${what}${found}${what.endsWith('?') ? '' : '.'}`, {
+      file: this.file,
+      offset: this.base + new TextEncoder().encode(this.text.slice(0, at)).length,
+    })
   }
 }

@@ -1,0 +1,61 @@
+/**
+ * Opens what the user named as a base model: a Hugging Face folder, or one safetensors file. Headers and config.json
+ * are read and checked, weights are not touched.
+ */
+import { basename, resolve } from 'node:path'
+import { readAll, type Folder } from '../core/bytes.js'
+import { FileSystemError, nameList } from '../core/errors.js'
+import { parseJsonObject, type JsonObject } from '../core/json.js'
+import type { Model } from '../core/model.js'
+import type { TensorInfo } from '../core/tensor-info.js'
+import { readHeader } from '../formats/safetensors/header.js'
+import { compareNames } from '../formats/safetensors/name-order.js'
+import { openFile, openFolder, pathKind, shownPath, type LocalFolder } from './files.js'
+import { fileKind, notABase, notAModel } from './recognize.js'
+import { openShards, type OpenedShard } from './shards.js'
+
+/** Largest config.json seen: 1.5 MB (per-layer quantization tables). */
+export const MAX_CONFIG_BYTES = 32_000_000
+
+/** Files whose loss would change what the model means; links of the Hugging Face cache that lead nowhere are an unfinished download. */
+const NEEDED = /\.(?:json|safetensors|model|jinja|txt)$/
+
+/**
+ * Opens a model folder or a .safetensors file.
+ * @throws FormatError, UnsupportedError (PyTorch, GGUF), FileSystemError
+ */
+export async function openModel(path: string): Promise<Model> {
+  return (await pathKind(path)) === 'folder' ? openModelFolder(await openFolder(path)) : openModelFile(path)
+}
+
+/** Opens a folder as a model. @throws FormatError when it is an adapter or holds no weights */
+export async function openModelFolder(folder: LocalFolder): Promise<Model> {
+  const broken = folder.brokenLinks.filter((name) => NEEDED.test(name))
+  if (broken.length > 0) throw new FileSystemError(`${nameList(broken)} is a link that leads to no file: is the download complete?`, { file: folder.label })
+  const shards = await openShards(folder)
+  if (shards === undefined) throw notAModel(folder)
+  const config = await readConfig(folder)
+  return { label: folder.label, identity: folder.baseName, folder, config, tensors: tensorsByName(shards), shards }
+}
+
+/** config.json of a folder, or undefined when it has none. @throws FormatError */
+export async function readConfig(folder: Folder): Promise<JsonObject | undefined> {
+  if (!folder.has('config.json')) return undefined
+  const source = await folder.open('config.json')
+  return parseJsonObject(await readAll(source, MAX_CONFIG_BYTES), source.name)
+}
+
+async function openModelFile(path: string): Promise<Model> {
+  const source = await openFile(path)
+  const fault = notABase(source, await fileKind(source))
+  if (fault !== undefined) throw fault
+  const { tensors, metadata } = await readHeader(source)
+  const sorted = [...tensors].sort((a, b) => compareNames(a.name, b.name))
+  const shard = { fileName: basename(resolve(path)), tensors: sorted, tensorNames: sorted.map(({ name }) => name), metadata }
+  const identity = shard.fileName.replace(/\.safetensors$/i, '')
+  return { label: shownPath(path), identity, folder: undefined, config: undefined, tensors: tensorsByName([shard]), shards: [shard] }
+}
+
+function tensorsByName(shards: readonly OpenedShard[]): ReadonlyMap<string, TensorInfo> {
+  return new Map(shards.flatMap(({ tensors }) => tensors.map((tensor) => [tensor.name, tensor] as const)))
+}
