@@ -19,7 +19,11 @@ export interface CliResult {
  * @param args     as typed; nothing passes through a shell
  * @param options  cwd: the folder it runs in (default: the project). env: added to the caller's environment, undefined removes a name
  */
-export function runCli(command: Command, args: readonly string[], options: { readonly cwd?: string; readonly env?: NodeJS.ProcessEnv } = {}): Promise<CliResult> {
+export function runCli(
+  command: Command,
+  args: readonly string[],
+  options: { readonly cwd?: string; readonly env?: NodeJS.ProcessEnv } = {},
+): Promise<CliResult> {
   const child = spawn(process.execPath, [join(PROJECT, 'bin', `${command}.js`), ...args], {
     cwd: options.cwd ?? PROJECT,
     env: { ...process.env, NO_COLOR: '1', ...options.env },
