@@ -12,7 +12,8 @@ import { type KeyValue, type MetadataValue, string, strings, u32 } from '../src/
 import { isQuantType, QUANT_TYPES, quantBytes, type QuantType } from '../src/core/quant-types.js'
 import { permutedRow } from '../src/core/row-program.js'
 import { elementCount } from '../src/core/shape.js'
-import { encodeGgufHeader, type HeaderPlan, type TensorEntry } from '../src/formats/gguf/header-writer.js'
+import type { TensorEntry } from '../src/formats/gguf/header-size.js'
+import { encodeGgufHeader, type HeaderPlan } from '../src/formats/gguf/header-writer.js'
 import { readGgufHeader } from '../src/formats/gguf/header.js'
 import { assertReadsAlike } from './support/gguf-peer.js'
 import { GOLDEN, SKIP_WITHOUT_GOLDEN } from './support/paths.js'
@@ -30,7 +31,13 @@ const INTEGER_LIMITS = [
 
 describe('encodeGgufHeader', () => {
   it('writes magic, version, counts, key-values, reversed dimensions and padding, byte for byte', () => {
-    const header = encodeGgufHeader({ keyValues: [{ key: 'a.b', value: u32(7) }, { key: 'c', value: strings(['x', 'é']) }], tensors: [tensor('w', [3, 2], 'f32'), tensor('v', [5], 'f16')] })
+    const header = encodeGgufHeader({
+      keyValues: [
+        { key: 'a.b', value: u32(7) },
+        { key: 'c', value: strings(['x', 'é']) },
+      ],
+      tensors: [tensor('w', [3, 2], 'f32'), tensor('v', [5], 'f16')],
+    })
     assert.equal(
       hex(header.bytes),
       [
@@ -63,8 +70,14 @@ describe('encodeGgufHeader', () => {
   })
 
   it('keeps offsets exact beyond 2^32 and shapes with a zero dimension at no bytes', async () => {
-    const header = encodeGgufHeader({ keyValues: [], tensors: [tensor('big', [70_000, 70_000], 'f32'), tensor('none', [4, 0], 'f32'), tensor('small', [1], 'f32')] })
-    assert.deepEqual(header.offsets.map((offset) => offset - header.dataStart), [0, 19_600_000_000, 19_600_000_000])
+    const header = encodeGgufHeader({
+      keyValues: [],
+      tensors: [tensor('big', [70_000, 70_000], 'f32'), tensor('none', [4, 0], 'f32'), tensor('small', [1], 'f32')],
+    })
+    assert.deepEqual(
+      header.offsets.map((offset) => offset - header.dataStart),
+      [0, 19_600_000_000, 19_600_000_000],
+    )
     assert.equal(header.fileSize, header.dataStart + 19_600_000_032)
   })
 
@@ -77,7 +90,8 @@ describe('encodeGgufHeader', () => {
       }
     }
     for (const value of [-1n, 2n ** 64n]) assert.throws(() => encode([{ key: 'k', value: { type: 'u64', value } }]), FormatError)
-    for (const value of [-(2n ** 63n) - 1n, 2n ** 63n]) assert.throws(() => encode([{ key: 'k', value: { type: 'array', items: 'i64', value: [value] } }]), FormatError)
+    for (const value of [-(2n ** 63n) - 1n, 2n ** 63n])
+      assert.throws(() => encode([{ key: 'k', value: { type: 'array', items: 'i64', value: [value] } }]), FormatError)
   })
 
   it('refuses a finite number that would become infinite in f32, but writes infinities and NaN', () => {
@@ -88,14 +102,20 @@ describe('encodeGgufHeader', () => {
   it('writes tensor names of 63 bytes and refuses 64, counting bytes, not characters', () => {
     assert.ok(encodeGgufHeader({ keyValues: [], tensors: [tensor('n'.repeat(63), [1], 'f32')] }))
     for (const name of ['n'.repeat(64), 'é'.repeat(32), '']) {
-      assert.throws(() => encodeGgufHeader({ keyValues: [], tensors: [tensor(name, [1], 'f32')] }), (error) => error instanceof UnsupportedError && error.place.tensor === name)
+      assert.throws(
+        () => encodeGgufHeader({ keyValues: [], tensors: [tensor(name, [1], 'f32')] }),
+        (error) => error instanceof UnsupportedError && error.place.tensor === name,
+      )
     }
   })
 
   it('writes 1 to 4 dimensions and refuses 0 and 5, naming the tensor', () => {
     for (const shape of [[2], [2, 2], [2, 2, 2], [2, 2, 2, 2]]) assert.ok(encodeGgufHeader({ keyValues: [], tensors: [tensor('w', shape, 'f32')] }))
     for (const shape of [[], [1, 1, 1, 1, 1]]) {
-      assert.throws(() => encodeGgufHeader({ keyValues: [], tensors: [tensor('w', shape, 'f32')] }), (error) => error instanceof UnsupportedError && error.place.tensor === 'w')
+      assert.throws(
+        () => encodeGgufHeader({ keyValues: [], tensors: [tensor('w', shape, 'f32')] }),
+        (error) => error instanceof UnsupportedError && error.place.tensor === 'w',
+      )
     }
   })
 
@@ -108,7 +128,10 @@ describe('encodeGgufHeader', () => {
   })
 
   it('refuses names and keys that come twice, empty keys, keys of more than 65535 bytes, and NUL in either', () => {
-    assert.throws(() => encodeGgufHeader({ keyValues: [], tensors: [tensor('w', [1], 'f32'), tensor('w', [1], 'f32')] }), { constructor: FormatError, message: /"w"/ })
+    assert.throws(() => encodeGgufHeader({ keyValues: [], tensors: [tensor('w', [1], 'f32'), tensor('w', [1], 'f32')] }), {
+      constructor: FormatError,
+      message: /"w"/,
+    })
     assert.throws(() => encode([ARCHITECTURE, ARCHITECTURE]), { constructor: FormatError, message: /general\.architecture/ })
     assert.throws(() => encode([{ key: '', value: u32(1) }]), UnsupportedError)
     assert.ok(encode([{ key: 'k'.repeat(65_535), value: u32(1) }]))
@@ -163,9 +186,23 @@ describe('a file that the encoder begins', () => {
 
   const plans: readonly { readonly of: string; readonly plan: HeaderPlan }[] = [
     { of: 'every value type', plan: { keyValues: everyValueType(), tensors: [] } },
-    { of: 'every tensor type', plan: { keyValues: [ARCHITECTURE], tensors: Object.keys(QUANT_TYPES).filter(isQuantType).map((type, i) => tensor(`blk.${i}.${type}`, [3, 512], type)) } },
-    { of: 'shapes of 1 to 4 dimensions', plan: { keyValues: [ARCHITECTURE], tensors: [[7], [3, 5], [2, 3, 5], [2, 3, 5, 7]].map((shape) => tensor(`w${shape.length}`, shape, 'f16')) } },
-    { of: 'an alignment of 4096', plan: { keyValues: [{ key: 'general.alignment', value: u32(4096) }], tensors: [tensor('a', [1], 'f32'), tensor('b', [2], 'i64')], alignment: 4096 } },
+    {
+      of: 'every tensor type',
+      plan: {
+        keyValues: [ARCHITECTURE],
+        tensors: Object.keys(QUANT_TYPES)
+          .filter(isQuantType)
+          .map((type, i) => tensor(`blk.${i}.${type}`, [3, 512], type)),
+      },
+    },
+    {
+      of: 'shapes of 1 to 4 dimensions',
+      plan: { keyValues: [ARCHITECTURE], tensors: [[7], [3, 5], [2, 3, 5], [2, 3, 5, 7]].map((shape) => tensor(`w${shape.length}`, shape, 'f16')) },
+    },
+    {
+      of: 'an alignment of 4096',
+      plan: { keyValues: [{ key: 'general.alignment', value: u32(4096) }], tensors: [tensor('a', [1], 'f32'), tensor('b', [2], 'i64')], alignment: 4096 },
+    },
     { of: 'names beyond ASCII', plan: { keyValues: [{ key: 'clé.ключ', value: string('😀 \0 é') }], tensors: [tensor('тензор', [1], 'f32')] } },
   ]
   for (const { of, plan } of plans) {
@@ -191,7 +228,11 @@ describe('files of the reference', { skip: SKIP_WITHOUT_GOLDEN }, () => {
     for (const { label, dataOffset, fileSize, tensors } of files) {
       if (tensors.length === 0) continue
       const header = encodeGgufHeader({ keyValues: [ARCHITECTURE], tensors: tensors.map(entryOf) })
-      assert.deepEqual(header.offsets.map((offset) => offset - header.dataStart), tensors.map(([, , , offset]) => offset), label)
+      assert.deepEqual(
+        header.offsets.map((offset) => offset - header.dataStart),
+        tensors.map(([, , , offset]) => offset),
+        label,
+      )
       assert.equal(header.fileSize - header.dataStart, fileSize - dataOffset, label)
     }
     assert.ok(files.length > 100, `${files.length} files`)
@@ -212,7 +253,8 @@ describe('files of the reference', { skip: SKIP_WITHOUT_GOLDEN }, () => {
 
   it('come out byte for byte when their tensors lie in an adapter, unchanged or with rows permuted for rope', async () => {
     const known = new Map<string, Uint8Array>()
-    for (const path of filesBelow(join(GOLDEN ?? '', 'gguf', 'lora-llama')).filter((name) => name.endsWith('.safetensors'))) for (const bytes of asConverted(tensorsOf(path))) known.set(sha256(bytes), bytes)
+    for (const path of filesBelow(join(GOLDEN ?? '', 'gguf', 'lora-llama')).filter((name) => name.endsWith('.safetensors')))
+      for (const bytes of asConverted(tensorsOf(path))) known.set(sha256(bytes), bytes)
     let checked = 0
     for (const { label, fileSha256, tensors, kv } of files) {
       const keyValues = keyValuesOf(kv)
@@ -237,7 +279,10 @@ describe('files of the reference', { skip: SKIP_WITHOUT_GOLDEN }, () => {
       const header = encodeGgufHeader({ keyValues, tensors, alignment })
       assert.equal(header.dataStart, dataStart, path)
       assert.ok(Buffer.from(header.bytes).equals(bytes.subarray(0, dataStart)), path)
-      assert.deepEqual(header.offsets, tensors.map(({ offset }) => offset))
+      assert.deepEqual(
+        header.offsets,
+        tensors.map(({ offset }) => offset),
+      )
       assert.equal(header.fileSize, bytes.length)
       await assertReadsAlike(path, { keyValues, tensors })
     }
@@ -366,5 +411,7 @@ function tensorsOf(path: string): StoredTensor[] {
   const file = readFileSync(path)
   const start = 8 + Number(file.readBigUInt64LE(0))
   const header = JSON.parse(file.toString('utf8', 8, start)) as Record<string, { shape?: [number]; data_offsets?: [number, number] }>
-  return Object.values(header).flatMap(({ shape, data_offsets: range }) => (range === undefined ? [] : [{ bytes: file.subarray(start + range[0], start + range[1]), rows: shape?.[0] ?? 1 }]))
+  return Object.values(header).flatMap(({ shape, data_offsets: range }) =>
+    range === undefined ? [] : [{ bytes: file.subarray(start + range[0], start + range[1]), rows: shape?.[0] ?? 1 }],
+  )
 }

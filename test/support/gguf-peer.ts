@@ -54,7 +54,12 @@ export async function assertReadsAlike(path: string, expected: ExpectedGguf): Pr
 
   assert.equal(peer.metadata.tensor_count, BigInt(expected.tensors.length), 'number of tensors')
   assert.deepEqual(
-    peer.tensorInfos.map(({ name, shape, dtype, offset }) => ({ name, shape: shape.map(Number).reverse(), type: dtype as number, offset: Number(peer.tensorDataOffset + offset) })),
+    peer.tensorInfos.map(({ name, shape, dtype, offset }) => ({
+      name,
+      shape: shape.map(Number).reverse(),
+      type: dtype as number,
+      offset: Number(peer.tensorDataOffset + offset),
+    })),
     expected.tensors.map(({ name, shape, type, offset }) => ({ name, shape: [...shape], type: QUANT_TYPES[type].id, offset })),
     'tensors',
   )

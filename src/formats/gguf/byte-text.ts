@@ -5,8 +5,10 @@
  *
  * Law: Python's `surrogateescape`, PEP 383.
  */
+import { quoted } from '../../core/errors.js'
 
 const STRICT = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+const SHOWN_CHARACTERS = 40 // of a name in a message
 const SHORT_BYTES = 24 // up to here, fromCharCode is faster than a TextDecoder call
 
 /** Decodes valid UTF-8; undefined when it is not. */
@@ -65,8 +67,13 @@ export function writeText(text: string, into: Uint8Array, at: number): number {
   return to
 }
 
+/** A key or name for a message. Shorter than `quoted` alone: each character may become six when it is escaped. */
+export function shown(text: string): string {
+  return quoted(text.length <= SHOWN_CHARACTERS ? text : `${text.slice(0, SHOWN_CHARACTERS)}...`)
+}
+
 function isAscii(bytes: Uint8Array): boolean {
-  for (let i = 0; i < bytes.length; i++) if (bytes[i]! > 0x7f) return false
+  for (let i = 0; i < bytes.length; i++) if ((bytes[i] ?? 0) > 0x7f) return false
   return true
 }
 
@@ -77,7 +84,7 @@ function isLow(code: number): boolean {
 function decodeEscaped(bytes: Uint8Array): string {
   const parts: string[] = []
   let from = 0
-  for (let at = 0; at < bytes.length; ) {
+  for (let at = 0; at < bytes.length;) {
     const length = sequenceLength(bytes, at)
     if (length === 0) {
       parts.push(STRICT.decode(bytes.subarray(from, at)), String.fromCharCode(0xdc00 + (bytes[at] ?? 0)))

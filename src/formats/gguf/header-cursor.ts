@@ -49,7 +49,10 @@ export class HeaderCursor {
       throw this.fault(`${what} takes ${bytes} bytes, but ${this.left} are left: the file is damaged or cut short (an unfinished download?).`)
     }
     if (this.position + Number(bytes) > MAX_HEADER_BYTES) {
-      throw new UnsupportedError(`${what} takes ${bytes} bytes: headers of more than ${MAX_HEADER_BYTES} bytes are not supported.`, { file: this.source.name, offset: this.position })
+      throw new UnsupportedError(`${what} takes ${bytes} bytes: headers of more than ${MAX_HEADER_BYTES} bytes are not supported.`, {
+        file: this.source.name,
+        offset: this.position,
+      })
     }
   }
 

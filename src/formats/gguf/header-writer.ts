@@ -8,35 +8,22 @@
  * Law: gguf-py's GGUFWriter (llama.cpp 0c1e570): version 3, little-endian, the last tensor padded too. Stricter: what
  * does not fit its type, or what libggml would not read back, is an error.
  */
-import { FormatError, InternalError, nameList, quoted, UnsupportedError } from '../../core/errors.js'
+import { FormatError, InternalError, UnsupportedError } from '../../core/errors.js'
 import type { KeyValue, MetadataValue } from '../../core/key-value.js'
-import { QUANT_TYPES, quantBytes, type QuantType } from '../../core/quant-types.js'
-import { elementCount, shapeText } from '../../core/shape.js'
-import { textBytes, writeText } from './byte-text.js'
+import { QUANT_TYPES } from '../../core/quant-types.js'
+import { shown, writeText } from './byte-text.js'
+import { checkTensor, headerBytes, type TensorEntry } from './header-size.js'
 import {
   ALIGNMENT_KEY,
   BIG_TYPES,
   DEFAULT_ALIGNMENT,
   GGUF_VERSION,
   isPowerOfTwo,
-  MAX_DIMENSIONS,
   MAX_HEADER_BYTES,
-  MAX_KEY_BYTES,
-  MAX_TENSOR_NAME_BYTES,
   NUMBER_TYPES,
   padded,
   VALUE_TYPE_IDS,
 } from './wire-types.js'
-
-/** A tensor to be listed. */
-export interface TensorEntry {
-  readonly name: string
-  /** Outermost dimension first; 1 to 4 of them. */
-  readonly shape: readonly number[]
-  readonly type: QuantType
-  /** Bytes of its data, without padding; must be what shape and type make. */
-  readonly byteLength: number
-}
 
 export interface HeaderPlan {
   readonly keyValues: readonly KeyValue[]
@@ -67,8 +54,10 @@ export interface EncodedHeader {
  */
 export function encodeGgufHeader({ keyValues, tensors, alignment = DEFAULT_ALIGNMENT, padWithoutTensors = false }: HeaderPlan): EncodedHeader {
   checkAlignment(keyValues, alignment)
-  checkUnique(keyValues.map(({ key }) => key), 'metadata key')
-  checkUnique(tensors.map(({ name }) => name), 'tensor name')
+  const keys = keyValues.map(({ key }) => key)
+  const names = tensors.map(({ name }) => name)
+  checkUnique(keys, 'metadata key')
+  checkUnique(names, 'tensor name')
   tensors.forEach(checkTensor)
 
   const unpadded = headerBytes(keyValues, tensors)
@@ -172,11 +161,11 @@ class HeaderBytes {
     }
   }
 
-  private numbers<N>(row: NumberRow<N>, values: ArrayLike<N>): void {
-    for (let i = 0; i < values.length; i++) this.number(row, values[i]!)
+  private numbers<N>(row: WriteRow<N>, values: ArrayLike<N>): void {
+    for (let i = 0; i < values.length; i++) this.number(row, values[i] as N)
   }
 
-  private number<N>(row: NumberRow<N>, value: N): void {
+  private number<N>(row: WriteRow<N>, value: N): void {
     row.write(this.view, this.at, value)
     this.at += row.bytes
   }
@@ -184,88 +173,9 @@ class HeaderBytes {
 
 type MetadataArray = MetadataValue & { readonly type: 'array' }
 
-interface NumberRow<N> {
+interface WriteRow<N> {
   readonly bytes: number
-  readonly range: readonly [N, N]
-  readonly fits: (value: N) => boolean
   readonly write: (view: DataView, at: number, value: N) => void
-}
-
-/** Size of the header without padding; checks every value on the way. */
-function headerBytes(keyValues: readonly KeyValue[], tensors: readonly TensorEntry[]): number {
-  let bytes = 4 + 4 + 8 + 8
-  for (const { key, value } of keyValues) bytes += keyBytes(key) + 4 + valueBytes(key, value)
-  for (const { name, shape } of tensors) bytes += 8 + (textBytes(name) ?? 0) + 4 + 8 * shape.length + 4 + 8
-  return bytes
-}
-
-function keyBytes(key: string): number {
-  const bytes = textBytes(key)
-  if (bytes === undefined || !key.isWellFormed()) throw new FormatError(`the metadata key ${quoted(key)} is not valid Unicode.`)
-  if (bytes === 0 || bytes > MAX_KEY_BYTES) throw new UnsupportedError(`the metadata key ${quoted(key)} has ${bytes} bytes; GGUF allows 1 to ${MAX_KEY_BYTES}.`)
-  if (key.includes('\0')) throw new FormatError(`the metadata key ${quoted(key)} holds a NUL.`)
-  return 8 + bytes
-}
-
-function valueBytes(key: string, value: MetadataValue): number {
-  switch (value.type) {
-    case 'array':
-      return 4 + 8 + itemsBytes(key, value)
-    case 'string':
-      return stringBytes(key, value.value)
-    case 'bool':
-      return 1
-    case 'u64':
-    case 'i64':
-      return numbersBytes(key, value.type, BIG_TYPES[value.type], [value.value])
-    default:
-      return numbersBytes(key, value.type, NUMBER_TYPES[value.type], [value.value])
-  }
-}
-
-function itemsBytes(key: string, array: MetadataArray): number {
-  switch (array.items) {
-    case 'string': {
-      let bytes = 0
-      for (const text of array.value) bytes += stringBytes(key, text)
-      return bytes
-    }
-    case 'bool':
-      return array.value.length
-    case 'u64':
-    case 'i64':
-      return numbersBytes(key, array.items, BIG_TYPES[array.items], array.value)
-    default:
-      return numbersBytes(key, array.items, NUMBER_TYPES[array.items], array.value)
-  }
-}
-
-function stringBytes(key: string, text: string): number {
-  const bytes = textBytes(text)
-  if (bytes === undefined) throw new FormatError(`the metadata ${quoted(key)} holds ${quoted(text)}, with half of a surrogate pair: UTF-8 cannot hold it.`)
-  return 8 + bytes
-}
-
-function numbersBytes<N extends number | bigint>(key: string, type: string, row: NumberRow<N>, values: ArrayLike<N>): number {
-  for (let i = 0; i < values.length; i++) {
-    const value = values[i]!
-    if (!row.fits(value)) throw new FormatError(`the metadata ${quoted(key)} is ${value}, but its type ${type} holds ${row.range[0]} to ${row.range[1]}: correct it in the model's config.`)
-  }
-  return values.length * row.bytes
-}
-
-function checkTensor({ name, shape, type, byteLength }: TensorEntry): void {
-  const place = { tensor: name }
-  const nameBytes = textBytes(name)
-  if (nameBytes === undefined || !name.isWellFormed() || name.includes('\0')) throw new FormatError('the name is not valid Unicode, or holds a NUL.', place)
-  if (nameBytes === 0 || nameBytes > MAX_TENSOR_NAME_BYTES) throw new UnsupportedError(`the name has ${nameBytes} bytes; GGUF allows 1 to ${MAX_TENSOR_NAME_BYTES}.`, place)
-  if (shape.length < 1 || shape.length > MAX_DIMENSIONS) throw new UnsupportedError(`has shape ${shapeText(shape)}; GGUF tensors have 1 to ${MAX_DIMENSIONS} dimensions.`, place)
-  if (!shape.every((dimension) => Number.isSafeInteger(dimension) && dimension >= 0)) throw new InternalError(`has the impossible shape ${shapeText(shape)}.`, place)
-  const row = shape.at(-1) ?? 0
-  const { blockElements } = QUANT_TYPES[type]
-  if (row % blockElements !== 0) throw new UnsupportedError(`${type} needs rows of a multiple of ${blockElements} elements, found ${row}: choose another type.`, place)
-  const wanted = quantBytes(type, elementCount(shape))
-  if (byteLength !== wanted || !Number.isSafeInteger(wanted)) throw new InternalError(`${byteLength} bytes are planned for ${type} of shape ${shapeText(shape)}, which takes ${wanted}.`, place)
 }
 
 function checkAlignment(keyValues: readonly KeyValue[], alignment: number): void {
@@ -277,6 +187,6 @@ function checkAlignment(keyValues: readonly KeyValue[], alignment: number): void
 
 function checkUnique(names: readonly string[], what: string): void {
   const seen = new Set<string>()
-  const twice = names.filter((name) => seen.size === seen.add(name).size)
-  if (twice.length > 0) throw new FormatError(`a GGUF file holds each ${what} once, but these come twice: ${nameList(twice)}.`)
+  const twice = names.find((name) => seen.size === seen.add(name).size)
+  if (twice !== undefined) throw new FormatError(`a GGUF file holds each ${what} once, but ${shown(twice)} comes twice.`)
 }

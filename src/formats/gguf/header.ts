@@ -79,7 +79,10 @@ async function checkMagic(source: ByteSource): Promise<void> {
   if (text.startsWith('version https://git-lfs')) throw lfsPointer(text, source.name)
   const old = OLD_MAGICS.get(text.slice(0, 4))
   if (old !== undefined) throw new UnsupportedError(`is an old ggml file (${old}, before GGUF): convert the model again from its source.`, place)
-  const kind = head.length === 0 ? 'is empty' : (KINDS.find(({ is }) => is(text))?.says ?? `begins with ${JSON.stringify(text.slice(0, 4)).replace(/[\u007f-\u00ff]/g, '?')}`)
+  const kind =
+    head.length === 0
+      ? 'is empty'
+      : (KINDS.find(({ is }) => is(text))?.says ?? `begins with ${JSON.stringify(text.slice(0, 4)).replace(/[\u007f-\u00ff]/g, '?')}`)
   throw new FormatError(`${kind}, not with the magic "GGUF" of a GGUF file.`, place)
 }
 

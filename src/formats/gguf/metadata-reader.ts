@@ -4,9 +4,9 @@
  * Law: ggml gguf.cpp (llama.cpp 0c1e570). Stricter: keys are UTF-8 without NUL, of at most 65535 bytes. String values
  * may be any bytes (byte-text.ts). Arrays of numbers come out as typed arrays.
  */
-import { quoted, UnsupportedError } from '../../core/errors.js'
+import { UnsupportedError } from '../../core/errors.js'
 import type { KeyValue, MetadataValue } from '../../core/key-value.js'
-import { decodeKeepingBytes, decodeStrict } from './byte-text.js'
+import { decodeKeepingBytes, decodeStrict, shown } from './byte-text.js'
 import type { HeaderCursor } from './header-cursor.js'
 import { BIG_TYPES, type BigType, isBigType, isNumberType, MAX_KEY_BYTES, NUMBER_TYPES, type NumberType, type ValueType, valueTypeOf } from './wire-types.js'
 
@@ -25,7 +25,7 @@ export async function readKeyValues(cursor: HeaderCursor, count: number, file: s
   for (let i = 0; i < count; i++) {
     const start = cursor.position
     const key = await readKey(cursor)
-    if (seen.has(key)) throw cursor.fault(`the key ${quoted(key)} stands twice in the metadata.`, start)
+    if (seen.has(key)) throw cursor.fault(`the key ${shown(key)} stands twice in the metadata.`, start)
     seen.add(key)
     keyValues.push({ key, value: await readValue(cursor, key, file) })
   }
@@ -39,7 +39,7 @@ async function readKey(cursor: HeaderCursor): Promise<string> {
   if (bytes.length > MAX_KEY_BYTES) throw cursor.fault(`a metadata key has ${bytes.length} bytes; at most ${MAX_KEY_BYTES} are allowed.`, start)
   const key = decodeStrict(bytes)
   if (key === undefined) throw cursor.fault('a metadata key is not valid UTF-8.', start)
-  if (key.includes('\0')) throw cursor.fault(`the metadata key ${quoted(key)} holds a NUL.`, start)
+  if (key.includes('\0')) throw cursor.fault(`the metadata key ${shown(key)} holds a NUL.`, start)
   return key
 }
 
@@ -63,14 +63,15 @@ async function readType(cursor: HeaderCursor, key: string, of: string): Promise<
   const start = cursor.position
   const id = await cursor.u32('the type of a metadata value')
   const type = valueTypeOf(id)
-  if (type === undefined) throw cursor.fault(`the ${of} type of the key ${quoted(key)} is ${id}; types 0 to 12 are known.`, start)
+  if (type === undefined) throw cursor.fault(`the ${of} type of the key ${shown(key)} is ${id}; types 0 to 12 are known.`, start)
   return type
 }
 
 async function readArray(cursor: HeaderCursor, key: string, file: string): Promise<MetadataValue> {
   const start = cursor.position
   const items = await readType(cursor, key, 'item')
-  if (items === 'array') throw new UnsupportedError(`the key ${quoted(key)} is an array of arrays, which llama.cpp does not read either.`, { file, offset: start })
+  if (items === 'array')
+    throw new UnsupportedError(`the key ${shown(key)} is an array of arrays, which llama.cpp does not read either.`, { file, offset: start })
   await cursor.need(8, 'the length of an array')
   if (items === 'string') return { type: 'array', items, value: await readStrings(cursor, cursor.count(8, 'an array of strings')) }
   if (items === 'bool') return { type: 'array', items, value: await readBooleans(cursor, cursor.count(1, 'an array of booleans')) }
@@ -102,8 +103,8 @@ async function readBooleans(cursor: HeaderCursor, count: number): Promise<boolea
 
 async function readNumbers(cursor: HeaderCursor, type: NumberType): Promise<ArrayLike<number>> {
   const row = NUMBER_TYPES[type]
-  const list = row.list(cursor.count(row.bytes, `an array of ${type}`))
-  for (let i = 0; i < list.length; ) {
+  const list = new row.List(cursor.count(row.bytes, `an array of ${type}`))
+  for (let i = 0; i < list.length;) {
     const end = Math.min(list.length, i + ITEMS_AT_ONCE)
     await cursor.need((end - i) * row.bytes, `an array of ${type}`)
     for (; i < end; i++) list[i] = cursor.number(row)
@@ -113,8 +114,8 @@ async function readNumbers(cursor: HeaderCursor, type: NumberType): Promise<Arra
 
 async function readBigIntegers(cursor: HeaderCursor, type: BigType): Promise<ArrayLike<bigint>> {
   const row = BIG_TYPES[type]
-  const list = row.list(cursor.count(row.bytes, `an array of ${type}`))
-  for (let i = 0; i < list.length; ) {
+  const list = new row.List(cursor.count(row.bytes, `an array of ${type}`))
+  for (let i = 0; i < list.length;) {
     const end = Math.min(list.length, i + ITEMS_AT_ONCE)
     await cursor.need((end - i) * row.bytes, `an array of ${type}`)
     for (; i < end; i++) list[i] = cursor.number(row)

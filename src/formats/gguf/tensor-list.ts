@@ -6,10 +6,10 @@
  * names are UTF-8 without NUL; dimensions, elements and bytes are at most 2^53 - 1, none of them wraps (libggml lets a
  * q4_0 row of 5124095576030431008 elements wrap to 2 bytes).
  */
-import { FormatError, quoted, UnsupportedError, type Place } from '../../core/errors.js'
+import { FormatError, UnsupportedError, type Place } from '../../core/errors.js'
 import { QUANT_TYPES, type QuantType } from '../../core/quant-types.js'
 import { shapeText } from '../../core/shape.js'
-import { decodeStrict } from './byte-text.js'
+import { decodeStrict, shown } from './byte-text.js'
 import type { HeaderCursor } from './header-cursor.js'
 import { MAX_DIMENSIONS, MAX_TENSOR_NAME_BYTES, padded } from './wire-types.js'
 
@@ -78,10 +78,17 @@ export function placeTensors(claims: readonly TensorClaim[], dataStart: number, 
   let next = 0
   return claims.map(({ name, type, shape, byteLength, relativeOffset, infoOffset }) => {
     const place = { file, tensor: name, offset: infoOffset }
-    if (relativeOffset !== BigInt(next)) throw new FormatError(`its data begins at offset ${relativeOffset} of the data, ${next} wanted: tensors must follow each other without gap or overlap.`, place)
+    if (relativeOffset !== BigInt(next))
+      throw new FormatError(
+        `its data begins at offset ${relativeOffset} of the data, ${next} wanted: tensors must follow each other without gap or overlap.`,
+        place,
+      )
     const offset = dataStart + next
     if (offset + byteLength > fileBytes) {
-      throw new FormatError(`its ${byteLength} bytes of data should begin at byte ${offset}, but the file has ${fileBytes}: it is damaged or cut short (an unfinished download?).`, place)
+      throw new FormatError(
+        `its ${byteLength} bytes of data should begin at byte ${offset}, but the file has ${fileBytes}: it is damaged or cut short (an unfinished download?).`,
+        place,
+      )
     }
     next = padded(next + byteLength, alignment) // stays below 2^53: next + byteLength <= fileBytes
     return { name, type, shape, offset, byteLength }
@@ -104,8 +111,9 @@ async function readName(cursor: HeaderCursor): Promise<string> {
   const bytes = await cursor.bytes('the name of a tensor')
   const name = decodeStrict(bytes)
   if (name === undefined) throw cursor.fault('the name of a tensor is not valid UTF-8.', start)
-  if (bytes.length > MAX_TENSOR_NAME_BYTES) throw cursor.fault(`the tensor name ${quoted(name)} has ${bytes.length} bytes; at most ${MAX_TENSOR_NAME_BYTES} are allowed.`, start)
-  if (name.includes('\0')) throw cursor.fault(`the tensor name ${quoted(name)} holds a NUL.`, start)
+  if (bytes.length > MAX_TENSOR_NAME_BYTES)
+    throw cursor.fault(`the tensor name ${shown(name)} has ${bytes.length} bytes; at most ${MAX_TENSOR_NAME_BYTES} are allowed.`, start)
+  if (name.includes('\0')) throw cursor.fault(`the tensor name ${shown(name)} holds a NUL.`, start)
   return name
 }
 
@@ -126,7 +134,8 @@ function typeOf(id: number, place: Place): QuantType {
   const type = BY_ID.get(id)
   if (type !== undefined) return type
   const removed = REMOVED_TYPES.get(id)
-  if (removed !== undefined) throw new UnsupportedError(`has type ${id} (${removed}), which llama.cpp has removed: convert the model again from its source.`, place)
+  if (removed !== undefined)
+    throw new UnsupportedError(`has type ${id} (${removed}), which llama.cpp has removed: convert the model again from its source.`, place)
   throw new FormatError(`has the unknown type ${id}: the file is damaged, or newer than this tool.`, place)
 }
 
@@ -137,6 +146,10 @@ function bytesOf(dimensions: readonly bigint[], type: QuantType, place: Place): 
   // the product without its zeros, so that a zero cannot hide a wrap
   const product = dimensions.reduce((product, dimension) => (dimension === 0n ? product : product * dimension), 1n)
   const bytes = (product / BigInt(blockElements)) * BigInt(blockBytes)
-  if (product > LARGEST || bytes > LARGEST) throw new FormatError(`shape ${shapeText(dimensions.map(Number).reverse())} of ${type} is too large: at most 2^53 - 1 elements and bytes are possible.`, place)
+  if (product > LARGEST || bytes > LARGEST)
+    throw new FormatError(
+      `shape ${shapeText(dimensions.map(Number).reverse())} of ${type} is too large: at most 2^53 - 1 elements and bytes are possible.`,
+      place,
+    )
   return dimensions.includes(0n) ? 0 : Number(bytes)
 }

@@ -32,42 +32,45 @@ interface NumericRow<N, List> {
   readonly fits: (value: N) => boolean
   readonly read: (view: DataView, at: number) => N
   readonly write: (view: DataView, at: number, value: N) => void
-  readonly list: (length: number) => List
+  readonly List: new (length: number) => List
 }
 
 const MAX_F32 = 3.4028234663852886e38
+const MAX_F64 = Number.MAX_VALUE
 
+// oxfmt-ignore
 export const NUMBER_TYPES = {
-  u8: { id: 0, bytes: 1, ...integers(0, 0xff), read: (view, at) => view.getUint8(at), write: (view, at, value) => view.setUint8(at, value), list: (n) => new Uint8Array(n) },
-  i8: { id: 1, bytes: 1, ...integers(-0x80, 0x7f), read: (view, at) => view.getInt8(at), write: (view, at, value) => view.setInt8(at, value), list: (n) => new Int8Array(n) },
-  u16: { id: 2, bytes: 2, ...integers(0, 0xffff), read: (view, at) => view.getUint16(at, true), write: (view, at, value) => view.setUint16(at, value, true), list: (n) => new Uint16Array(n) },
-  i16: { id: 3, bytes: 2, ...integers(-0x8000, 0x7fff), read: (view, at) => view.getInt16(at, true), write: (view, at, value) => view.setInt16(at, value, true), list: (n) => new Int16Array(n) },
-  u32: { id: 4, bytes: 4, ...integers(0, 0xffffffff), read: (view, at) => view.getUint32(at, true), write: (view, at, value) => view.setUint32(at, value, true), list: (n) => new Uint32Array(n) },
-  i32: { id: 5, bytes: 4, ...integers(-0x80000000, 0x7fffffff), read: (view, at) => view.getInt32(at, true), write: (view, at, value) => view.setInt32(at, value, true), list: (n) => new Int32Array(n) },
-  f32: { id: 6, bytes: 4, ...floats(MAX_F32), read: (view, at) => view.getFloat32(at, true), write: (view, at, value) => view.setFloat32(at, value, true), list: (n) => new Float32Array(n) },
-  f64: { id: 12, bytes: 8, ...floats(Number.MAX_VALUE), read: (view, at) => view.getFloat64(at, true), write: (view, at, value) => view.setFloat64(at, value, true), list: (n) => new Float64Array(n) },
+  u8:  { id: 0, bytes: 1, ...unsigned(8), read: (v, at) => v.getUint8(at), write: (v, at, x) => v.setUint8(at, x), List: Uint8Array },
+  i8:  { id: 1, bytes: 1, ...signed(8), read: (v, at) => v.getInt8(at), write: (v, at, x) => v.setInt8(at, x), List: Int8Array },
+  u16: { id: 2, bytes: 2, ...unsigned(16), read: (v, at) => v.getUint16(at, true), write: (v, at, x) => v.setUint16(at, x, true), List: Uint16Array },
+  i16: { id: 3, bytes: 2, ...signed(16), read: (v, at) => v.getInt16(at, true), write: (v, at, x) => v.setInt16(at, x, true), List: Int16Array },
+  u32: { id: 4, bytes: 4, ...unsigned(32), read: (v, at) => v.getUint32(at, true), write: (v, at, x) => v.setUint32(at, x, true), List: Uint32Array },
+  i32: { id: 5, bytes: 4, ...signed(32), read: (v, at) => v.getInt32(at, true), write: (v, at, x) => v.setInt32(at, x, true), List: Int32Array },
+  f32: { id: 6, bytes: 4, ...float(MAX_F32), read: (v, at) => v.getFloat32(at, true), write: (v, at, x) => v.setFloat32(at, x, true), List: Float32Array },
+  f64: { id: 12, bytes: 8, ...float(MAX_F64), read: (v, at) => v.getFloat64(at, true), write: (v, at, x) => v.setFloat64(at, x, true), List: Float64Array },
 } as const satisfies Record<NumberType, NumericRow<number, ArrayLike<number>>>
 
+// oxfmt-ignore
 export const BIG_TYPES = {
-  u64: { id: 10, bytes: 8, ...bigIntegers(0n, 2n ** 64n - 1n), read: (view, at) => view.getBigUint64(at, true), write: (view, at, value) => view.setBigUint64(at, value, true), list: (n) => new BigUint64Array(n) },
-  i64: { id: 11, bytes: 8, ...bigIntegers(-(2n ** 63n), 2n ** 63n - 1n), read: (view, at) => view.getBigInt64(at, true), write: (view, at, value) => view.setBigInt64(at, value, true), list: (n) => new BigInt64Array(n) },
+  u64: { id: 10, bytes: 8, ...unsigned64(), read: (v, at) => v.getBigUint64(at, true), write: (v, at, x) => v.setBigUint64(at, x, true), List: BigUint64Array },
+  i64: { id: 11, bytes: 8, ...signed64(), read: (v, at) => v.getBigInt64(at, true), write: (v, at, x) => v.setBigInt64(at, x, true), List: BigInt64Array },
 } as const satisfies Record<BigType, NumericRow<bigint, ArrayLike<bigint>>>
 
-/** Ids of the value types, for all of them. */
+/** Ids of all value types. */
 export const VALUE_TYPE_IDS = {
-  u8: 0,
-  i8: 1,
-  u16: 2,
-  i16: 3,
-  u32: 4,
-  i32: 5,
-  f32: 6,
+  u8: NUMBER_TYPES.u8.id,
+  i8: NUMBER_TYPES.i8.id,
+  u16: NUMBER_TYPES.u16.id,
+  i16: NUMBER_TYPES.i16.id,
+  u32: NUMBER_TYPES.u32.id,
+  i32: NUMBER_TYPES.i32.id,
+  f32: NUMBER_TYPES.f32.id,
   bool: 7,
   string: 8,
   array: 9,
-  u64: 10,
-  i64: 11,
-  f64: 12,
+  u64: BIG_TYPES.u64.id,
+  i64: BIG_TYPES.i64.id,
+  f64: NUMBER_TYPES.f64.id,
 } as const satisfies Record<NumberType | BigType | 'bool' | 'string' | 'array', number>
 
 export type ValueType = keyof typeof VALUE_TYPE_IDS
@@ -97,15 +100,33 @@ export function isPowerOfTwo(value: number): boolean {
   return Number.isInteger(value) && value > 0 && value <= 2 ** 31 && Number.isInteger(Math.log2(value))
 }
 
-function integers(least: number, most: number): Pick<NumericRow<number, never>, 'range' | 'fits'> {
+function unsigned(bits: number): Limits<number> {
+  return integer(0, 2 ** bits - 1)
+}
+
+function signed(bits: number): Limits<number> {
+  return integer(-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+}
+
+function integer(least: number, most: number): Limits<number> {
   return { range: [least, most], fits: (value) => Number.isInteger(value) && value >= least && value <= most }
 }
 
 // what rounds to the largest finite value fits too, as in Python's struct.pack
-function floats(most: number): Pick<NumericRow<number, never>, 'range' | 'fits'> {
+function float(most: number): Limits<number> {
   return { range: [-most, most], fits: (value) => most > MAX_F32 || !Number.isFinite(value) || Number.isFinite(Math.fround(value)) }
 }
 
-function bigIntegers(least: bigint, most: bigint): Pick<NumericRow<bigint, never>, 'range' | 'fits'> {
+function unsigned64(): Limits<bigint> {
+  return bigInteger(0n, 2n ** 64n - 1n)
+}
+
+function signed64(): Limits<bigint> {
+  return bigInteger(-(2n ** 63n), 2n ** 63n - 1n)
+}
+
+function bigInteger(least: bigint, most: bigint): Limits<bigint> {
   return { range: [least, most], fits: (value) => value >= least && value <= most }
 }
+
+type Limits<N> = Pick<NumericRow<N, never>, 'range' | 'fits'>
