@@ -1,0 +1,85 @@
+/**
+ * `npm run demo`: the main job on the example pair. Merges tiny-story with its ship's-log LoRA into a folder and, in one pass, into a quantized GGUF with a
+ * Modelfile; then lets llama.cpp answer one prompt from the base and from the merged model.
+ */
+import { spawnSync } from 'node:child_process'
+import { readFileSync, rmSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import { megabytes, runMeasured } from './measure.mjs'
+import { PROJECT, fail, filesUnder, setup } from './setup.mjs'
+
+const OUT = 'demo-out'
+const BASE = 'fixtures/tiny-story'
+const ADAPTER = 'fixtures/ship-log-lora'
+const MERGED_FOLDER = `${OUT}/tiny-story-ship-log`
+const MERGED_GGUF = `${OUT}/tiny-story-ship-log-q8_0.gguf`
+const BASE_GGUF = `${OUT}/tiny-story-f16.gguf`
+const MODELFILE = `${OUT}/Modelfile`
+const PROMPT = 'Tell me a story about a fox and a lantern.'
+const WIDTH = 96
+
+await setup()
+rmSync(join(PROJECT, OUT), { recursive: true, force: true })
+
+print(`Merging ${BASE} (${sizeOf(BASE)}) with ${ADAPTER} (${sizeOf(ADAPTER)})`)
+await run('into a Hugging Face folder', 'lora-merge', [BASE, ADAPTER, MERGED_FOLDER])
+await run('and, in one pass, into a quantized GGUF with its Modelfile', 'lora-merge', [BASE, ADAPTER, MERGED_GGUF, '--outtype', 'q8_0'])
+await run('and the base alone, to compare', 'to-gguf', [BASE, '--outtype', 'f16', '--outfile', BASE_GGUF, '--no-modelfile'])
+
+print(`\n${MODELFILE}:`)
+print(indent(readFileSync(join(PROJECT, MODELFILE), 'utf8').trimEnd()))
+
+answer()
+print(`\nNext, with Ollama (https://ollama.com) installed:\n  ollama create tiny-story-ship-log -f ${MODELFILE}\n  ollama run tiny-story-ship-log "${PROMPT}"`)
+
+async function run(what, command, args) {
+  print(`\n${what}:\n  $ node bin/${command}.js ${args.join(' ')}`)
+  const { code, signal, seconds, peakBytes, stdout, stderr } = await runMeasured(command, [...args, '--quiet'])
+  if (code !== 0) fail(`${command} ended with ${code ?? signal}\n${stderr}${stdout}`)
+  const output = args.find((arg) => arg.startsWith(OUT))
+  print(`  ${output}: ${sizeOf(output)}, ${seconds.toFixed(2)} s, peak memory ${megabytes(peakBytes)}`)
+}
+
+/** One prompt, answered by both models in llama.cpp at temperature 0. */
+function answer() {
+  print(`\nllama.cpp, asked: ${PROMPT}`)
+  for (const [name, path] of [
+    ['base  ', BASE_GGUF],
+    ['merged', MERGED_GGUF],
+  ]) {
+    const { status, stdout, stderr } = spawnSync(process.execPath, [join(PROJECT, 'scripts', 'ask-llama.mjs'), path], {
+      cwd: PROJECT,
+      input: JSON.stringify([PROMPT]),
+      encoding: 'utf8',
+    })
+    if (status !== 0) fail(`llama.cpp could not answer from ${path}\n${stderr}`)
+    const reply = JSON.parse(stdout)
+    if (!reply.available) return print(`  (skipped: no prebuilt llama.cpp runs on this platform: ${reply.why})`)
+    print(wrap(reply.answers[0].text.trim(), `  ${name}  `))
+  }
+}
+
+/** Bytes of a file, or of all files in a folder with their number. */
+function sizeOf(path) {
+  const full = join(PROJECT, path)
+  const files = statSync(full).isDirectory() ? filesUnder(full) : [full]
+  const bytes = files.reduce((sum, file) => sum + statSync(file).size, 0)
+  return files.length === 1 && files[0] === full ? megabytes(bytes) : `${files.length} files, ${megabytes(bytes)}`
+}
+
+function wrap(text, label) {
+  const lines = ['']
+  for (const word of text.split(/\s+/)) {
+    if (lines.at(-1).length + word.length > WIDTH) lines.push('')
+    lines[lines.length - 1] += `${lines.at(-1) === '' ? '' : ' '}${word}`
+  }
+  return lines.map((line, i) => (i === 0 ? label : ' '.repeat(label.length)) + line).join('\n')
+}
+
+function indent(text) {
+  return text.replace(/^/gm, '  ')
+}
+
+function print(text) {
+  process.stdout.write(`${text}\n`)
+}
