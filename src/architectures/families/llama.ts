@@ -1,0 +1,40 @@
+/**
+ * Llama and what is built exactly like it: Llama 1 to 3, Mistral, Yi, Vicuna, SOLAR, TinyLlama, CodeLlama, SmolLM, …
+ *
+ * Law: conversion/llama.py `LlamaModel`, gguf-py constants.py `MODEL_TENSORS[MODEL_ARCH.LLAMA]`.
+ */
+import { defineArchitecture } from '../define.js'
+import { TEXT_HPARAMS } from '../hparams.js'
+
+export const llama = defineArchitecture({
+  gguf: 'llama',
+  huggingFace: [
+    'LlamaForCausalLM',
+    'LLaMAForCausalLM',
+    'MistralForCausalLM',
+    'IQuestCoderForCausalLM',
+    ['LlamaModel', { prefixes: [['model.', '']], without: ['output'] }],
+  ],
+  modelType: 'llama',
+  hparams: [
+    ...TEXT_HPARAMS,
+    ['vocab_size', 'u32', 'vocab_size', 'required'],
+    ['rope.dimension_count', 'u32', { derived: 'headDim' }],
+  ],
+  tensors: [
+    ['model.embed_tokens', 'tokenEmbd'],
+    ['model.layers.{block}.input_layernorm', 'attnNorm'],
+    ['model.layers.{block}.self_attn.q_proj', 'attnQ', 'unpermuteRope:heads', 'bias?'],
+    ['model.layers.{block}.self_attn.k_proj', 'attnK', 'unpermuteRope:kvHeads', 'bias?'],
+    ['model.layers.{block}.self_attn.v_proj', 'attnV', 'bias?'],
+    ['model.layers.{block}.self_attn.o_proj', 'attnOutput', 'bias?'],
+    ['model.layers.{block}.post_attention_layernorm', 'ffnNorm'],
+    ['model.layers.{block}.mlp.gate_proj', 'ffnGate', 'bias?'],
+    ['model.layers.{block}.mlp.up_proj', 'ffnUp', 'bias?'],
+    ['model.layers.{block}.mlp.down_proj', 'ffnDown', 'bias?'],
+    ['model.norm', 'outputNorm'],
+    ['lm_head', 'output', 'tied'],
+  ],
+  tokenizer: 'llama',
+  extras: ['ropeFactorsLlama3'],
+})

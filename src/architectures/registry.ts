@@ -1,0 +1,45 @@
+/** Which architectures there are, and which one a config.json names. */
+import { FormatError, UnsupportedError, printable, quoted } from '../core/errors.js'
+import { isArray, kindOf, type JsonObject } from '../core/json.js'
+import { compileArchitecture } from './compile.js'
+import { textPart } from './config.js'
+import type { Architecture, ArchitectureDefinition } from './define.js'
+import { llama } from './families/llama.js'
+import { nearestName } from './nearest.js'
+
+/** Every family, in the order of `--print-supported-models`. */
+export const FAMILIES: readonly ArchitectureDefinition[] = [llama]
+
+// Keyed by the user's text, so a Map: "constructor" and "__proto__" are names like others.
+const ARCHITECTURES: ReadonlyMap<string, Architecture> = new Map(FAMILIES.flatMap(compileArchitecture).map((architecture) => [architecture.name, architecture]))
+
+/** Names that config.json may have in `architectures`. */
+export function supportedArchitectures(): string[] {
+  return [...ARCHITECTURES.keys()]
+}
+
+/**
+ * The architecture of a model.
+ * @param config  config.json
+ * @param file    what messages call it
+ * @throws FormatError when it names none, UnsupportedError when it names one that is not in the table
+ */
+export function findArchitecture(config: JsonObject, file: string): Architecture {
+  const name = architectureName(config, file)
+  const architecture = ARCHITECTURES.get(name)
+  if (architecture !== undefined) return architecture
+  const nearest = nearestName(name, ARCHITECTURES.keys())
+  const hint = nearest === undefined ? `supported: ${supportedArchitectures().join(', ')}` : `the nearest that is: ${nearest}`
+  throw new UnsupportedError(`architecture ${quoted(name)} is not supported for GGUF output; ${hint}.`, { file })
+}
+
+/** As conversion/base.py `get_model_architecture`: the text model's own class when its part of the config names one. */
+function architectureName(config: JsonObject, file: string): string {
+  const part = textPart(config)
+  const inner = part?.get('architectures') ?? null
+  const [path, value] = inner === null ? ['architectures', config.get('architectures')] : ['text_config.architectures', inner]
+  if (!isArray(value)) throw new FormatError(`${path} is ${value === undefined ? 'missing' : printable(kindOf(value))}; an array with the name of a model class is wanted.`, { file })
+  const [name] = value
+  if (typeof name !== 'string') throw new FormatError(`${path} begins with ${printable(kindOf(name))}; the name of a model class is wanted.`, { file })
+  return name
+}
