@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { decodeKeepingBytes, decodeStrict, textBytes, writeText } from '../src/formats/gguf/byte-text.js'
 
 // bytes that are mostly pieces of UTF-8: leads, continuations, edges of the ranges

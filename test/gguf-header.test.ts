@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { type ByteSource, memorySource } from '../src/core/bytes.js'
 import { FormatError, ToolkitError, UnsupportedError } from '../src/core/errors.js'
 import { type KeyValue, type MetadataValue, string, strings, u32 } from '../src/core/key-value.js'
@@ -121,7 +121,7 @@ describe('readGgufHeader', () => {
     for (const mutant of mutants(file, 20_261_122, 6000)) {
       const begin = performance.now()
       const header = await read(mutant).catch((error: unknown) => {
-        assert.ok(error instanceof ToolkitError && [3, 4].includes(error.exitCode), `${error instanceof Error ? error.stack : error}`)
+        assert.ok(error instanceof ToolkitError && [3, 4].includes(error.exitCode), error instanceof Error ? error.stack : String(error))
         assert.ok(!error.message.includes('\n') && error.message.length < 600, error.message)
         return undefined
       })
@@ -138,7 +138,7 @@ describe('readGgufHeader', () => {
     const { bytes } = encodeGgufHeader({ keyValues: [{ key: 'k', value: u32(1) }], tensors: [tensor('w', [2 ** 37], 'f32')] })
     const { tensors } = await readGgufHeader(recorded(bytes, TERABYTE, reads))
     assert.equal(tensors[0]?.byteLength, 2 ** 39)
-    assert.ok(reads.reduce((sum, bytes) => sum + bytes, 0) <= 64 * 1024 + 256, `${reads}`)
+    assert.ok(reads.reduce((sum, bytes) => sum + bytes, 0) <= 64 * 1024 + 256, reads.join())
   })
 
   it('takes no memory for lengths that a huge file could hold but no header has', async () => {
@@ -297,7 +297,7 @@ function read(bytes: Uint8Array): Promise<GgufHeader> {
 
 async function refuses(bytes: Uint8Array, kind: new (...args: never[]) => ToolkitError, message: RegExp): Promise<void> {
   await assert.rejects(read(bytes), (error) => {
-    assert.ok(error instanceof kind, `${error}`)
+    assert.ok(error instanceof kind, String(error))
     assert.match(error.message, message)
     assert.match(error.message, /^[\x20-\x7e]*$/)
     assert.equal(error.place.file, 'it.gguf')

@@ -31,10 +31,10 @@ describe('the hostile corpus', { skip: SKIP_WITHOUT_GOLDEN }, () => {
   for (const file of files.filter(({ expect }) => expect === 'reject')) {
     it(`refuses ${basename(file.path)}: ${file.reason}`, async () => {
       await assert.rejects(open(file), (error) => {
-        assert.ok(error instanceof ToolkitError, `${error}`)
+        assert.ok(error instanceof ToolkitError, String(error))
         assert.ok([3, 4].includes(error.exitCode))
         assert.ok(error.message.length <= 500 && error.message.includes(basename(file.path)), error.message)
-        assert.doesNotMatch(error.message, /[\u0000-\u001f\u007f]/)
+        assert.doesNotMatch(error.message, /\p{Cc}/u)
         if (file.hint !== undefined) assert.match(error.message, new RegExp(file.hint, 'i'))
         return true
       })
@@ -60,7 +60,7 @@ describe('the hostile corpus', { skip: SKIP_WITHOUT_GOLDEN }, () => {
 
     it(`writes the header of ${basename(file.path)} again, byte for byte`, async (test) => {
       const { header, bytes } = await open(file)
-      if (header.tensors.some(({ shape }) => shape.length === 0)) return test.skip('we write no tensors of 0 dimensions')
+      if (header.tensors.some(({ name, shape }) => name === '' || shape.length === 0)) return test.skip('we write no tensors without name or dimensions')
       const again = encodeGgufHeader({ ...header, padWithoutTensors: bytes.length >= header.dataStart })
       const original = Buffer.from(bytes.subarray(0, again.dataStart))
       original[4] = 3 // version 2 has the same layout

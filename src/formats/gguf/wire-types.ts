@@ -14,8 +14,8 @@ export const MAX_DIMENSIONS = 4 // GGML_MAX_DIMS
 
 /**
  * Largest header that is read or written: bounds the memory that metadata can take (a boolean of one byte becomes eight
- * in a JS array). Largest seen: about 15 MB (262 k tokens and 515 k merges). libggml allows 2^30 bytes per string and
- * 2^30 items per array.
+ * in a JS array). The vocabulary of Gemma (262 k tokens, 515 k merges) makes about 16 MB. libggml allows 2^30 bytes per
+ * string and 2^30 items per array.
  */
 export const MAX_HEADER_BYTES = 256 * 1024 * 1024
 
