@@ -43,9 +43,9 @@ export function fail(line, code = 1) {
   process.exit(code)
 }
 
-/** Runs node with the given arguments in the caller's terminal; gives its exit code, 1 when a signal ended it. */
-export function runNode(args, options = {}) {
-  const { status, error } = spawnSync(process.execPath, args, { cwd: PROJECT, stdio: 'inherit', ...options })
+/** Runs node (or the binary `options.node`) with the given arguments in the caller's terminal; gives its exit code, 1 when a signal ended it. */
+export function runNode(args, { node = process.execPath, ...options } = {}) {
+  const { status, error } = spawnSync(node, args, { cwd: PROJECT, stdio: 'inherit', ...options })
   if (error) fail(`node ${args[0]}: ${error.message}`)
   return status ?? 1
 }

@@ -102,6 +102,18 @@ describe('the package', () => {
     assert.match(references['llama.cpp']?.commit ?? '', /^[0-9a-f]{40}$/)
   })
 
+  it('locks the packages of every platform, so that npm ci works on all of them (else: node scripts/complete-lock.mjs)', () => {
+    const { packages } = JSON.parse(readFileSync(join(PROJECT, 'package-lock.json'), 'utf8')) as { packages: Record<string, { optionalDependencies?: object }> }
+    const wanted = Object.entries(packages).flatMap(([path, { optionalDependencies = {} }]) =>
+      Object.keys(optionalDependencies).map((name) => ({ path, name })),
+    )
+    assert.ok(wanted.length > 0)
+    assert.deepEqual(
+      wanted.filter(({ path, name }) => !Object.hasOwn(packages, `node_modules/${name}`) && !Object.hasOwn(packages, `${path}/node_modules/${name}`)),
+      [],
+    )
+  })
+
   it('pleases publint', async () => {
     const { messages } = await publint({ pkgDir: PROJECT, pack: false, strict: true })
     assert.deepEqual(messages, [])

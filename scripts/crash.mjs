@@ -1,0 +1,52 @@
+/**
+ * Kills the commands at random moments, and fills the disk under them: no partial file may stand under a final name, an old file stays whole until
+ * the new one is complete, and the next run ends well and removes what the dead one left. The judge is check_crash.mjs of the golden data.
+ *
+ *   node scripts/crash.mjs [--n 40] [gguf|folder]
+ */
+import { join } from 'node:path'
+import { goldenFolder } from './golden.mjs'
+import { PROJECT, runNode, setup } from './setup.mjs'
+
+const FULL_DISK_MB = 2 // smaller than either output
+
+const path = (...parts) => `'${join(PROJECT, ...parts)}'`
+const merge = `'${process.execPath}' ${path('bin', 'lora-merge.js')} ${path('fixtures', 'tiny-story')} ${path('fixtures', 'ship-log-lora')}`
+
+const TARGETS = {
+  gguf: { file: 'model.gguf', cmd: `${merge} {out} --outtype q8_0 --force --quiet`, beside: '^(Modelfile|model\\.gguf\\.receipt\\.json)$' },
+  folder: {
+    file: 'model.safetensors',
+    cmd: `${merge} {dir} --max-shard-size 1GB --force --quiet`,
+    beside: '^((config|generation_config|tokenizer|tokenizer_config|lora-to-gguf\\.receipt)\\.json|README\\.md|chat_template\\.jinja)$',
+  },
+}
+const OLD = join(PROJECT, 'LICENSE') // any whole file
+
+await setup()
+const golden = goldenFolder()
+const args = process.argv.slice(2)
+const n = args.includes('--n') ? args[args.indexOf('--n') + 1] : '40'
+const names = Object.keys(TARGETS).filter((name) => Object.keys(TARGETS).every((other) => !args.includes(other)) || args.includes(name))
+const failed = []
+for (const name of names) {
+  const { file, cmd, beside } = TARGETS[name]
+  for (const signal of ['SIGKILL', 'SIGINT']) {
+    for (const withOld of [false, true]) {
+      const full = signal === 'SIGKILL' && !withOld // once per output is enough
+      const label = `${name}, ${signal}${withOld ? ', over an old file' : ''}${full ? ', and a full disk' : ''}`
+      console.log(`crash: ${label}`)
+      const options = ['--cmd', cmd, '--file', file, '--beside', beside, '--n', n, '--signal', signal, '--seed', String(1 + failed.length)]
+      const status = runNode([
+        join(golden, 'check_crash.mjs'),
+        ...options,
+        ...(withOld ? ['--old', OLD] : []),
+        ...(full ? ['--full-mb', String(FULL_DISK_MB)] : []),
+      ])
+      if (status !== 0) failed.push(label)
+    }
+  }
+}
+const runs = names.length * 4
+console.log(`crash: ${runs - failed.length} of ${runs} series of ${n} kills held${failed.map((label) => `\n  failed: ${label}`).join('')}`)
+process.exitCode = failed.length === 0 ? 0 : 1
