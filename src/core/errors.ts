@@ -124,9 +124,10 @@ function placeText(place: Place): string {
   return text ? `${text}: ` : ''
 }
 
-/** Untrusted text for a message: JSON-quoted, so that control characters and escapes show, cut at 120 characters. */
+/** Untrusted text for a message: JSON-quoted, so that control characters and escapes show, cut so that it stays short. */
 export function quoted(text: string): string {
-  return escapeUnprintable(JSON.stringify(cut(text)))
+  const escaped = escapeUnprintable(JSON.stringify(cut(text)))
+  return escaped.length <= SHOWN_CHARACTERS * 1.5 ? escaped : `${escaped.slice(0, SHOWN_CHARACTERS).replace(/\\[^"]{0,5}$/, '')}…" (${text.length})`
 }
 
 /** Untrusted text for a message, without quotes unless it needs them. */

@@ -7,64 +7,27 @@
  * characters and space are Unicode's, as in a str pattern; `$` also stands before a final newline.
  */
 import { FormatError, quoted, UnsupportedError } from './errors.js'
+import { CHARACTER_ESCAPES, CLASS_ESCAPES, HEX_ESCAPES, not, type Accepts } from './pattern-characters.js'
 
 /** Where a pattern holds without taking a character. */
 export type PatternAnchor = 'textStart' | 'lineEnd' | 'textEnd' | 'wordEdge' | 'notWordEdge'
 
 export type PatternNode =
-  | { readonly kind: 'character'; readonly accepts: (codePoint: number) => boolean }
+  | { readonly kind: 'character'; readonly accepts: Accepts }
   | { readonly kind: 'sequence'; readonly items: readonly PatternNode[] }
   | { readonly kind: 'choice'; readonly options: readonly PatternNode[] }
   | { readonly kind: 'repeat'; readonly item: PatternNode; readonly least: number; readonly most: number }
   | { readonly kind: 'anchor'; readonly at: PatternAnchor }
 
-type Accepts = (codePoint: number) => boolean
-
 const MAX_SOURCE_CHARACTERS = 65_536 // largest seen: 9 KB (generated alternation of module names)
 const MAX_DEPTH = 64 // parser and compiler recurse once per group; hand-written patterns nest 3 deep
 const MAX_REPEAT = 65_535 // beyond it any copy of a body would pass the limit on states anyway
 
-const isDigit: Accepts = (c) => (c < 128 ? c >= 0x30 && c <= 0x39 : /^\p{Nd}$/u.test(String.fromCodePoint(c)))
-const isSpace: Accepts = (c) =>
-  (c >= 0x09 && c <= 0x0d) || (c >= 0x1c && c <= 0x20) || c === 0x85 || (c >= 0xa0 && /^[\p{Zs}\u2028\u2029]$/u.test(String.fromCodePoint(c)))
-
-/** Python's `\w`: letters, numbers of any kind, underscore. */
-export function isWordCharacter(c: number): boolean {
-  if (c < 128) return (c >= 0x30 && c <= 0x39) || (c >= 0x41 && c <= 0x5a) || c === 0x5f || (c >= 0x61 && c <= 0x7a)
-  return /^[\p{L}\p{N}]$/u.test(String.fromCodePoint(c))
-}
-
-const not =
-  (accepts: Accepts): Accepts =>
-  (c) =>
-    !accepts(c)
-
-const CLASS_ESCAPES: ReadonlyMap<string, Accepts> = new Map([
-  ['d', isDigit],
-  ['D', not(isDigit)],
-  ['s', isSpace],
-  ['S', not(isSpace)],
-  ['w', isWordCharacter],
-  ['W', not(isWordCharacter)],
-])
 const ANCHOR_ESCAPES: ReadonlyMap<string, PatternAnchor> = new Map([
   ['A', 'textStart'],
   ['Z', 'textEnd'],
   ['b', 'wordEdge'],
   ['B', 'notWordEdge'],
-])
-const CHARACTER_ESCAPES: ReadonlyMap<string, number> = new Map([
-  ['a', 0x07],
-  ['f', 0x0c],
-  ['n', 0x0a],
-  ['r', 0x0d],
-  ['t', 0x09],
-  ['v', 0x0b],
-])
-const HEX_ESCAPES: ReadonlyMap<string, number> = new Map([
-  ['x', 2],
-  ['u', 4],
-  ['U', 8],
 ])
 /** What may follow `(?`, and what it is called when it is refused. */
 const REFUSED_GROUPS: readonly (readonly [string, string])[] = [

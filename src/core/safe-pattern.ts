@@ -6,7 +6,9 @@
  * syntax and meaning as Python's `re` (pattern-syntax.ts).
  */
 import { quoted, UnsupportedError } from './errors.js'
-import { isWordCharacter, parsePattern, type PatternAnchor, type PatternNode } from './pattern-syntax.js'
+import { isWordCharacter } from './pattern-characters.js'
+import { repeatsLooseRepeat } from './pattern-loops.js'
+import { parsePattern, type PatternAnchor, type PatternNode } from './pattern-syntax.js'
 
 /** Steps that matching may still take; share one among patterns to bound a whole file. Owned by the caller, counted down. */
 export interface PatternBudget {
@@ -235,63 +237,4 @@ function holds(anchor: PatternAnchor, text: readonly number[], at: number): bool
 function isWordAt(text: readonly number[], at: number): boolean {
   const codePoint = text[at]
   return codePoint !== undefined && isWordCharacter(codePoint)
-}
-
-function repeatsLooseRepeat(node: PatternNode): boolean {
-  switch (node.kind) {
-    case 'character':
-    case 'anchor':
-      return false
-    case 'sequence':
-      return node.items.some(repeatsLooseRepeat)
-    case 'choice':
-      return node.options.some(repeatsLooseRepeat)
-    case 'repeat':
-      return (node.most > 8 && isLoose(node.item)) || repeatsLooseRepeat(node.item)
-  }
-}
-
-/** Whether a node can be an endless repeat and nothing else. */
-function isLoose(node: PatternNode): boolean {
-  switch (node.kind) {
-    case 'character':
-    case 'anchor':
-      return false
-    case 'sequence':
-      return node.items.some(isLoose) && node.items.every((item) => isLoose(item) || canBeEmpty(item))
-    case 'choice':
-      return node.options.some(isLoose)
-    case 'repeat':
-      return (node.most === Infinity && !canBeOnlyEmpty(node.item)) || isLoose(node.item)
-  }
-}
-
-function canBeEmpty(node: PatternNode): boolean {
-  switch (node.kind) {
-    case 'character':
-      return false
-    case 'anchor':
-      return true
-    case 'sequence':
-      return node.items.every(canBeEmpty)
-    case 'choice':
-      return node.options.some(canBeEmpty)
-    case 'repeat':
-      return node.least === 0 || canBeEmpty(node.item)
-  }
-}
-
-function canBeOnlyEmpty(node: PatternNode): boolean {
-  switch (node.kind) {
-    case 'character':
-      return false
-    case 'anchor':
-      return true
-    case 'sequence':
-      return node.items.every(canBeOnlyEmpty)
-    case 'choice':
-      return node.options.every(canBeOnlyEmpty)
-    case 'repeat':
-      return node.most === 0 || canBeOnlyEmpty(node.item)
-  }
 }

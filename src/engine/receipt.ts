@@ -4,6 +4,7 @@
  */
 import { createHash } from 'node:crypto'
 import type { ByteDescriptor } from '../core/bytes.js'
+import { lastPart } from '../core/paths.js'
 import type { Plan, PlannedTensor } from '../plan/plan.js'
 import { inputsOf } from '../plan/plan.js'
 import { readRecord, type TileJob } from './tile-job.js'
@@ -95,8 +96,4 @@ function ratio(delta: number, weight: number): number {
 
 function isDescriptor(value: unknown): value is ByteDescriptor {
   return typeof value === 'object' && value !== null && 'byteLength' in value && 'kind' in value && (value.kind === 'file' || value.kind === 'memory')
-}
-
-function lastPart(path: string): string {
-  return path.replace(/[\\/]+$/, '').split(/[\\/]/).at(-1) ?? path
 }

@@ -3,6 +3,7 @@
  * f32 sums depend on their order, and `a b` must give the bytes of `b a`.
  */
 import type { Adapter } from '../core/delta.js'
+import { lastPart } from '../core/paths.js'
 import type { WeightedDelta } from './variants.js'
 
 /** An adapter as the user gave it. */
@@ -33,7 +34,7 @@ export function combineAdapters(given: readonly WeightedAdapter[]): Combination 
   if (byDigest.size < given.length) notes.push('the same adapter was given more than once: its weights are added up')
   const sorted = [...byDigest.values()].sort((a, b) => (a.digest < b.digest ? -1 : 1))
   const adapters = sorted.filter(({ weight }) => weight !== 0)
-  for (const { adapter, weight } of sorted) if (weight === 0) notes.push(`${adapter.label} has weight 0 and changes nothing`)
+  for (const { adapter, weight } of sorted) if (weight === 0) notes.push(`${lastPart(adapter.label)} has weight 0 and changes nothing`)
   const deltas = new Map<string, WeightedDelta[]>()
   adapters.forEach(({ adapter, weight }, index) => {
     for (const delta of adapter.deltas) {

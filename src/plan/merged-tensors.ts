@@ -4,6 +4,7 @@
  */
 import { isPlainFloat } from '../core/dtypes.js'
 import { UnsupportedError } from '../core/errors.js'
+import { lastPart } from '../core/paths.js'
 import type { Model } from '../core/model.js'
 import type { RowProgram } from '../core/row-program.js'
 import type { TensorInfo } from '../core/tensor-info.js'
@@ -43,7 +44,7 @@ export function mergeModel(model: Model, given: readonly WeightedAdapter[]): Mer
 
 /** One sentence per adapter, for the user. */
 export function mergeDecisions({ adapters }: MergedModel): string[] {
-  return adapters.map(({ label, kind, weight, tensorCount }) => `${label}: ${kind}, ${tensorCount} tensors${weight === 1 ? '' : `, weight ${weight}`}`)
+  return adapters.map(({ label, kind, weight, tensorCount }) => `${lastPart(label)}: ${kind}, ${tensorCount} tensors${weight === 1 ? '' : `, weight ${weight}`}`)
 }
 
 function appliedDelta({ delta, weight, adapter }: WeightedDelta): AppliedDelta {

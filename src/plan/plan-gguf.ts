@@ -4,9 +4,9 @@
  *
  * Law: conversion/base.py `prepare_tensors`, `prepare_metadata` (llama.cpp 0c1e570).
  */
-import { architectureKeyValues, planTensors, tensorTypeRule, type ConvertedTensor } from '../architectures/convert.js'
-import type { Architecture } from '../architectures/define.js'
+import { architectureKeyValues, planTensors, readHparams, skippedTensors, tensorTypeRule, type ConvertedTensor, type Hparams } from '../architectures/convert.js'
 import { findArchitecture } from '../architectures/registry.js'
+import type { Architecture } from '../architectures/define.js'
 import type { Folder } from '../core/bytes.js'
 import { MismatchError, UnsupportedError } from '../core/errors.js'
 import { isPlainFloat } from '../core/dtypes.js'
@@ -59,16 +59,17 @@ export async function planGguf(request: GgufRequest): Promise<Plan> {
   const { base, vocabulary } = request
   const { config, folder } = modelFolder(base)
   const architecture = findArchitecture(config, 'config.json')
+  const hparams = readHparams(architecture, config, 'config.json')
   const merged = mergeModel(base, request.adapters)
   const fileType = request.outtype === 'auto' ? autoType(merged) : request.outtype
-  const converted = vocabulary === 'only' ? [] : convertTensors(architecture, config, merged)
-  const tables = vocabulary === 'none' ? undefined : await readTokens(request, architecture, config, folder, converted)
+  const converted = vocabulary === 'only' ? [] : convertTensors(architecture, hparams, merged)
+  const tables = vocabulary === 'none' ? undefined : await readTokens(request, architecture, hparams, folder, converted)
   const general = await generalKeyValues({ folder, identity: base.identity, config, modelName: request.modelName, override: request.metadata, parameters: countParameters(converted) })
   const keyValues: KeyValue[] = [
     { key: 'general.architecture', value: string(architecture.gguf) },
     { key: 'general.type', value: string('model') },
     ...general.keyValues,
-    ...architectureKeyValues(architecture, config, FILE_TYPES[fileType].id),
+    ...architectureKeyValues(architecture, hparams, FILE_TYPES[fileType].id),
     { key: 'general.quantization_version', value: u32(2) },
     ...(tables?.keyValues ?? [{ key: 'tokenizer.ggml.model', value: string('none') }]),
   ]
@@ -92,6 +93,7 @@ export async function planGguf(request: GgufRequest): Promise<Plan> {
       ...(request.decisions ?? []),
       ...mergeDecisions(merged),
       ...merged.notes,
+      ...skippedTensors(architecture, merged.tensors.keys()).map(({ name, reason }) => `${name} is left out: ${reason}`),
       ...(vocabulary === 'none' ? ['no tokenizer is written (--no-vocab): the file is for checks, it cannot chat'] : (tables?.notes ?? [])),
       ...fallbackNotes(tensors, fileType),
       ...general.notes,
@@ -120,9 +122,9 @@ function autoType({ tensors }: MergedModel): FileType {
   return 'f16'
 }
 
-function convertTensors(architecture: Architecture, config: JsonObject, merged: MergedModel): ConvertedTensor[] {
+function convertTensors(architecture: Architecture, hparams: Hparams, merged: MergedModel): ConvertedTensor[] {
   const sources = [...merged.tensors.values()].map(({ base, program }) => ({ name: base.name, shape: base.shape, program }))
-  const converted = planTensors(architecture, config, sources)
+  const converted = planTensors(architecture, hparams, sources)
   for (const { from } of converted) {
     for (const name of from) {
       const tensor = merged.tensors.get(name)?.base
@@ -132,9 +134,10 @@ function convertTensors(architecture: Architecture, config: JsonObject, merged: 
   return converted
 }
 
-async function readTokens(request: GgufRequest, architecture: Architecture, config: JsonObject, folder: Folder, converted: readonly ConvertedTensor[]): Promise<TokenTables> {
-  const vocabSize = architecture.vocabSize(config)
-  const tables = await tokenTables({ folder: request.tokenizer ?? folder, config, vocabSize, recipe: architecture.tokenizer, ...(request.pre === undefined ? {} : { pre: request.pre }) })
+async function readTokens(request: GgufRequest, architecture: Architecture, hparams: Hparams, folder: Folder, converted: readonly ConvertedTensor[]): Promise<TokenTables> {
+  const { config = new Map() } = request.base
+  const recipe = architecture.definition.tokenizer
+  const tables = await tokenTables({ folder: request.tokenizer ?? folder, config, vocabSize: hparams.vocabSize ?? 0, recipe, ...(request.pre === undefined ? {} : { pre: request.pre }) })
   const embedding = converted.find(({ role }) => role === 'tokenEmbd')
   const rows = embedding?.shape[0]
   if (rows !== undefined && tables.tokenCount > rows) {

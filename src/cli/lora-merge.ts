@@ -1,0 +1,61 @@
+/** `lora-merge BASE ADAPTER[@WEIGHT]... OUT`: adapters into a base, as a Hugging Face folder, a safetensors file or a GGUF. */
+import type { Command } from 'commander'
+import { UsageError } from '../core/errors.js'
+import { planGguf, planMerge } from '../host/plans.js'
+import { splitPaths } from './adapter-argument.js'
+import type { CommandContext } from './exit.js'
+import { ggufOptions } from './to-gguf.js'
+import { addCommonOptions, addGgufOptions, exists, newCommand, type GgufFlags } from './options.js'
+import { refuseAdapterAsOutput } from './refuse-output.js'
+import { runPlan } from './run-plan.js'
+import { parseDtype, parseSize } from './values.js'
+
+interface MergeFlags extends GgufFlags {
+  readonly dtype?: string
+  readonly maxShardSize?: string
+}
+
+/** Builds the command. */
+export function loraMerge(context: CommandContext, name = 'lora-merge'): Command {
+  const command = newCommand(name)
+    .description('Merges LoRA adapters into a base model. OUT is a folder, FILE.safetensors, or FILE.gguf (merged and converted in one pass).')
+    .usage('[options] BASE ADAPTER[@WEIGHT]... OUT')
+    .argument('<paths...>', 'base model, one or more adapters, output')
+    .option('--dtype <TYPE>', 'auto, f32, f16, bf16: type of the merged weights (default: auto, as they are)')
+    .option('--max-shard-size <SIZE>', 'size of one file, such as 5GB (default: the base’s own shards)')
+  addGgufOptions(command).option('-o, --outfile <FILE>', 'the output, instead of naming it last')
+  return addCommonOptions(command).action((paths: string[], flags: MergeFlags) => merge(paths, flags, context))
+}
+
+async function merge(paths: readonly string[], flags: MergeFlags, context: CommandContext): Promise<void> {
+  const { base, adapters, out } = splitPaths(flags.outfile === undefined ? paths : [...paths, flags.outfile], exists)
+  await refuseAdapterAsOutput(out)
+  if (/\.gguf$/i.test(out)) {
+    if (flags.dtype !== undefined || flags.maxShardSize !== undefined) throw new UsageError('--dtype and --max-shard-size are for folders; a .gguf takes --outtype.')
+    return runPlan(await planGguf({ ...ggufOptions(base, flags), adapters, outfile: out }), flags, context)
+  }
+  refuseGgufFlags(flags)
+  const plan = await planMerge({
+    base,
+    adapters,
+    out,
+    dtype: flags.dtype === undefined ? undefined : parseDtype('--dtype', flags.dtype),
+    maxShardBytes: flags.maxShardSize === undefined ? undefined : parseSize('--max-shard-size', flags.maxShardSize),
+    tokenizer: flags.tokenizer,
+    receipt: flags.receipt,
+    clampOverflow: flags.clampOverflow,
+  })
+  return runPlan(plan, flags, context)
+}
+
+function refuseGgufFlags(flags: MergeFlags): void {
+  const given = Object.entries({
+    '--outtype': flags.outtype,
+    '--model-name': flags.modelName,
+    '--metadata': flags.metadata,
+    '--vocab-only': flags.vocabOnly,
+    '--no-vocab': flags.vocab ? undefined : true,
+    '--pre': flags.pre,
+  }).filter(([, value]) => value !== undefined)
+  if (given.length > 0) throw new UsageError(`${given.map(([name]) => name).join(', ')}: for an OUT that ends in .gguf; a folder takes --dtype.`)
+}

@@ -1,0 +1,89 @@
+/** Options that the commands share, and how typed words become them. */
+import { Command, Option } from 'commander'
+import { existsSync } from 'node:fs'
+import { toolFacts } from '../host/tool.js'
+import { PRE_TOKENIZERS } from '../tokenizers/pre-tokenizer-names.js'
+import { FILE_TYPES } from '../quantize/file-types.js'
+
+const MOST_THREADS = 1024
+
+/** What commander gives for the options below. */
+export interface CommonFlags {
+  readonly dryRun?: boolean
+  readonly json?: boolean
+  readonly force?: boolean
+  readonly threads?: string
+  readonly quiet?: boolean
+  readonly verbose?: boolean
+  readonly receipt?: string | false
+  readonly hash?: boolean
+  readonly tokenizer?: string
+  readonly clampOverflow?: boolean
+  readonly debug?: boolean
+}
+
+export interface GgufFlags extends CommonFlags {
+  readonly outtype?: string
+  readonly outfile?: string
+  readonly modelName?: string
+  readonly metadata?: string
+  readonly vocabOnly?: boolean
+  readonly vocab: boolean
+  readonly pre?: string
+  readonly modelfile: boolean
+}
+
+/** Accepts `--snake_case` for every `--kebab-case` option. */
+export function kebabCase(args: readonly string[]): string[] {
+  const end = args.indexOf('--')
+  return args.map((arg, i) => {
+    const [, name = '', rest = ''] = /^(--[a-z][a-z_-]*)(.*)$/s.exec(arg) ?? []
+    return name === '' || (end >= 0 && i > end) ? arg : name.replaceAll('_', '-') + rest
+  })
+}
+
+/** A command that throws instead of exiting and leaves printing of errors to exit.ts. */
+export function newCommand(name: string): Command {
+  return new Command(name)
+    .exitOverride()
+    .configureOutput({ writeErr: () => {} })
+    .version(versionText(), '--version', 'print the version (with --verbose: those of the reference tools too)')
+    .helpOption('-h, --help', 'show this help')
+    .allowExcessArguments(false)
+}
+
+/** Version line; with --verbose also the pinned revisions of the reference tools. */
+export function versionText(verbose = process.argv.includes('--verbose')): string {
+  const { name, version, reference } = toolFacts()
+  return verbose ? [`${name} ${version}`, ...Object.entries(reference).map(([tool, revision]) => `  follows ${tool} ${revision}`)].join('\n') : version
+}
+
+export function addCommonOptions(command: Command): Command {
+  return command
+    .option('--tokenizer <base|adapter|DIR>', 'whose tokenizer to use (default: the adapter’s where it differs)')
+    .option('--clamp-overflow', 'clamp values that the output type cannot hold, instead of refusing')
+    .option('--dry-run', 'print the plan and write nothing')
+    .option('--json', 'write events and results as JSON lines to stdout, and nothing else there')
+    .option('--force', 'replace an output that is there already (never an input)')
+    .option('-t, --threads <N>', 'worker threads (default: one per core); never changes a byte')
+    .option('--quiet', 'no progress, no summary')
+    .option('--verbose', 'list every tensor')
+    .option('--receipt <FILE>', 'where to write the receipt (default: beside the output)')
+    .option('--no-receipt', 'write no receipt')
+    .option('--hash', 'read the finished files again and note their sha256')
+    .addOption(new Option('--debug', 'show the stack of an error').hideHelp())
+}
+
+export function addGgufOptions(command: Command): Command {
+  return command
+    .option('--outtype <TYPE>', `auto, ${Object.keys(FILE_TYPES).join(', ')} (default: auto, as the model is stored)`)
+    .option('--model-name <S>', 'general.name of the GGUF')
+    .option('--metadata <F.json>', 'metadata that overrides what is derived')
+    .option('--vocab-only', 'metadata and tokenizer only, no weights')
+    .option('--no-vocab', 'no tokenizer: for checks, the file cannot chat')
+    .option('--pre <NAME>', `BPE pre-tokenizer, when it is not recognised: ${PRE_TOKENIZERS.slice(0, 6).join(', ')} …`)
+    .option('--no-modelfile', 'write no Modelfile for Ollama')
+}
+
+export const exists = (path: string): boolean => existsSync(path)
+export { MOST_THREADS }

@@ -1,0 +1,54 @@
+/** `to-gguf MODEL [--adapter A[@WEIGHT]]...`: a model folder, with adapters fused if any, as GGUF and Modelfile. */
+import type { Command } from 'commander'
+import type { GgufOptions } from '../host/options.js'
+import { planGguf } from '../host/plans.js'
+import { supportedArchitectures } from '../architectures/registry.js'
+import { UsageError } from '../core/errors.js'
+import { parseAdapter } from './adapter-argument.js'
+import type { CommandContext } from './exit.js'
+import { addCommonOptions, addGgufOptions, exists, newCommand, type GgufFlags } from './options.js'
+import { runPlan } from './run-plan.js'
+import { parseOuttype } from './values.js'
+
+interface ConvertFlags extends GgufFlags {
+  readonly adapter?: readonly string[]
+  readonly printSupportedModels?: boolean
+}
+
+/** Builds the command. */
+export function toGguf(context: CommandContext, name = 'to-gguf'): Command {
+  const command = newCommand(name)
+    .description('Converts a Hugging Face model folder to GGUF, with LoRA adapters merged in the same pass, and writes a Modelfile for Ollama.')
+    .argument('[model]', 'folder of the model')
+    .option('--adapter <A[@WEIGHT]>', 'LoRA adapter to merge; may be given several times', (one: string, before: string[] = []) => [...before, one])
+    .option('-o, --outfile <F>', 'output file or folder; {ftype} and {FTYPE} stand for the type (default: by name and type, in the model’s folder)')
+    .option('--print-supported-models', 'list the architectures that can be converted')
+  return addCommonOptions(addGgufOptions(command)).action((model: string | undefined, flags: ConvertFlags) => convert(model, flags, context))
+}
+
+/** Options of the library from those that were typed. */
+export function ggufOptions(model: string, flags: GgufFlags): GgufOptions {
+  return {
+    model,
+    outtype: flags.outtype === undefined ? undefined : parseOuttype('--outtype', flags.outtype),
+    modelName: flags.modelName,
+    metadata: flags.metadata,
+    vocabOnly: flags.vocabOnly,
+    noVocab: !flags.vocab,
+    pre: flags.pre,
+    modelfile: flags.modelfile,
+    tokenizer: flags.tokenizer,
+    receipt: flags.receipt,
+    clampOverflow: flags.clampOverflow,
+  }
+}
+
+async function convert(model: string | undefined, flags: ConvertFlags, context: CommandContext): Promise<void> {
+  if (flags.printSupportedModels === true) {
+    process.stdout.write(`${supportedArchitectures().join('\n')}\n`)
+    return
+  }
+  if (model === undefined) throw new UsageError('MODEL is missing: to-gguf MODEL [--adapter A[@WEIGHT]]... [--outtype TYPE]')
+  const adapters = (flags.adapter ?? []).map((typed) => parseAdapter(typed, exists))
+  return runPlan(await planGguf({ ...ggufOptions(model, flags), adapters, outfile: flags.outfile }), flags, context)
+}

@@ -1,0 +1,65 @@
+/** Values of options: sizes, types, counts. Each parser throws UsageError naming the option and what it takes. */
+import type { PlainFloat } from '../core/dtypes.js'
+import { UsageError } from '../core/errors.js'
+import { FILE_TYPES, isFileType, normalTypeName, type FileType } from '../quantize/file-types.js'
+
+const UNITS: ReadonlyMap<string, number> = new Map([
+  ['', 1],
+  ['k', 1e3],
+  ['kb', 1e3],
+  ['m', 1e6],
+  ['mb', 1e6],
+  ['g', 1e9],
+  ['gb', 1e9],
+  ['t', 1e12],
+  ['tb', 1e12],
+  ['kib', 2 ** 10],
+  ['mib', 2 ** 20],
+  ['gib', 2 ** 30],
+  ['tib', 2 ** 40],
+])
+const DTYPES: ReadonlyMap<string, PlainFloat> = new Map([
+  ['f32', 'F32'],
+  ['f16', 'F16'],
+  ['bf16', 'BF16'],
+])
+
+/** `5GB`, `500M`, `1.5 GiB` -> bytes. Units are decimal unless they have an i, as in transformers and llama.cpp. */
+export function parseSize(option: string, typed: string): number {
+  const [, number = '', unit = ''] = /^(\d+(?:\.\d+)?)\s*([a-z]*)$/i.exec(typed.trim()) ?? []
+  const factor = UNITS.get(unit.toLowerCase())
+  const bytes = Math.floor(Number(number) * (factor ?? Number.NaN))
+  if (number === '' || !Number.isSafeInteger(bytes) || bytes <= 0) throw new UsageError(`${option} takes a size such as 500M, 5GB or 2GiB, not "${typed}".`)
+  return bytes
+}
+
+/** `auto` or a float type in any of its spellings. @returns undefined for auto */
+export function parseDtype(option: string, typed: string): PlainFloat | undefined {
+  const name = normalTypeName(typed)
+  if (name === 'auto') return undefined
+  const dtype = DTYPES.get(name)
+  if (dtype === undefined) throw new UsageError(`${option} takes auto, ${[...DTYPES.keys()].join(', ')}, not "${typed}".`)
+  return dtype
+}
+
+/** `auto` or a file type in any of its spellings. */
+export function parseOuttype(option: string, typed: string): FileType | 'auto' {
+  const name = normalTypeName(typed)
+  if (name === 'auto' || isFileType(name)) return name
+  throw new UsageError(`${option} takes auto, ${Object.keys(FILE_TYPES).join(', ')}, not "${typed}".`)
+}
+
+/** A whole number from 1 to `most`. */
+export function parseCount(option: string, typed: string, most: number): number {
+  const value = /^\d+$/.test(typed) ? Number(typed) : Number.NaN
+  if (!(value >= 1 && value <= most)) throw new UsageError(`${option} takes a whole number from 1 to ${most}, not "${typed}".`)
+  return value
+}
+
+/** 2,700,000 -> `2.7 MB`. */
+export function formatBytes(bytes: number): string {
+  const units = ['B', 'kB', 'MB', 'GB', 'TB']
+  const power = bytes < 1000 ? 0 : Math.min(units.length - 1, Math.floor(Math.log10(bytes) / 3))
+  const scaled = bytes / 1000 ** power
+  return `${power === 0 ? scaled : scaled.toPrecision(scaled < 1000 ? 3 : 4)} ${units[power]}`
+}

@@ -1,0 +1,51 @@
+/** What callers of the library and of the commands can ask for. */
+import type { PlainFloat } from '../core/dtypes.js'
+import type { FileType } from '../quantize/file-types.js'
+
+export interface AdapterOption {
+  /** Folder of the adapter, or its weights file. */
+  readonly path: string
+  /** Factor on its delta; 1 unless given, negative takes it out again, 0 leaves it out. */
+  readonly weight?: number
+}
+
+export interface CommonOptions {
+  /** `base`, `adapter`, or a folder. Unless given: the adapter's where it differs from the base's. */
+  readonly tokenizer?: string | undefined
+  /** Name of the receipt, or false for none. Unless given it lies beside the output. */
+  readonly receipt?: string | false | undefined
+  /** Clamp what would become infinite in a narrow type, instead of refusing. */
+  readonly clampOverflow?: boolean | undefined
+  /** Elements of one tile; for tests. Never changes a byte of the output. */
+  readonly tileElements?: number | undefined
+}
+
+export interface MergeOptions extends CommonOptions {
+  /** Folder of the base model, or one safetensors file. */
+  readonly base: string
+  readonly adapters: readonly AdapterOption[]
+  /** A folder, or a file ending in `.safetensors`. */
+  readonly out: string
+  /** Unless given each tensor keeps its type. */
+  readonly dtype?: PlainFloat | undefined
+  /** Bytes of tensor data in one file; unless given the base's own shards are kept. */
+  readonly maxShardBytes?: number | undefined
+}
+
+export interface GgufOptions extends CommonOptions {
+  /** Folder of the model. */
+  readonly model: string
+  readonly adapters?: readonly AdapterOption[] | undefined
+  readonly outtype?: FileType | 'auto' | undefined
+  /** A file (with `{ftype}` placeholders), or a folder; unless given the default name in the model's folder. */
+  readonly outfile?: string | undefined
+  readonly modelName?: string | undefined
+  /** JSON file of metadata that overrides what is derived. */
+  readonly metadata?: string | undefined
+  readonly vocabOnly?: boolean | undefined
+  readonly noVocab?: boolean | undefined
+  /** Name of the BPE pre-tokenizer, when it is not recognised. */
+  readonly pre?: string | undefined
+  /** Write a Modelfile beside the GGUF. True unless given. */
+  readonly modelfile?: boolean | undefined
+}

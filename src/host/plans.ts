@@ -1,0 +1,118 @@
+/** Plans from paths: opens inputs, finds the place of the output, and calls the pure planners. */
+import { accessSync, constants, existsSync, readFileSync, realpathSync, statSync } from 'node:fs'
+import { basename, dirname, join, relative, resolve } from 'node:path'
+import { FileSystemError, FormatError, UsageError } from '../core/errors.js'
+import { parseJsonObject, type JsonObject } from '../core/json.js'
+import { planGguf as planGgufPure } from '../plan/plan-gguf.js'
+import { planMerge as planMergePure } from '../plan/plan-merge.js'
+import type { Plan } from '../plan/plan.js'
+import { checkFileName } from './file-names.js'
+import { openInputs } from './inputs.js'
+import type { AdapterOption, GgufOptions, MergeOptions } from './options.js'
+
+const FOLDER_RECEIPT = 'lora-to-gguf.receipt.json'
+const MOST_METADATA_BYTES = 8_388_608
+
+/**
+ * Plans a merge into a folder or a .safetensors file.
+ * @throws ToolkitError
+ */
+export async function planMerge(options: MergeOptions): Promise<Plan> {
+  if (options.adapters.length === 0) throw new UsageError('no adapter is given: nothing to merge.')
+  const { base, adapters, tokenizer, decisions } = await openInputs(options.base, options.adapters, options)
+  const isFile = /\.safetensors$/i.test(options.out)
+  const name = checkFileName(basename(resolve(options.out)))
+  const root = isFile ? dirname(resolve(options.out)) : options.out
+  return planMergePure({
+    base,
+    adapters,
+    output: isFile ? { kind: 'safetensors', root, name } : { kind: 'folder', root },
+    dtype: options.dtype,
+    maxShardBytes: options.maxShardBytes,
+    tokenizer,
+    receipt: receiptName(options.receipt, root, isFile ? `${name}.receipt.json` : FOLDER_RECEIPT),
+    clampOverflow: options.clampOverflow ?? false,
+    tileElements: options.tileElements,
+    options: recorded({ dtype: options.dtype ?? 'auto', maxShardBytes: options.maxShardBytes, clampOverflow: options.clampOverflow }),
+    decisions,
+  })
+}
+
+/**
+ * Plans a GGUF, with adapters fused when there are any.
+ * @throws ToolkitError
+ */
+export async function planGguf(options: GgufOptions): Promise<Plan> {
+  if (options.vocabOnly === true && options.noVocab === true) throw new UsageError('--vocab-only and --no-vocab exclude each other.')
+  const { base, adapters, tokenizer, decisions } = await openInputs(options.model, options.adapters ?? [], options)
+  const output = outputPlace(options)
+  return planGgufPure({
+    base,
+    adapters,
+    outtype: options.outtype ?? 'auto',
+    output,
+    modelName: options.modelName,
+    metadata: options.metadata === undefined ? undefined : readMetadata(options.metadata),
+    vocabulary: options.vocabOnly === true ? 'only' : options.noVocab === true ? 'none' : 'full',
+    pre: options.pre,
+    tokenizer: tokenizer?.folder,
+    readExisting: options.modelfile === false ? undefined : (name) => Promise.resolve(readText(join(output.root, name))),
+    receiptFor: options.receipt === false ? undefined : (fileName) => receiptName(options.receipt, output.root, `${fileName}.receipt.json`) ?? '',
+    clampOverflow: options.clampOverflow ?? false,
+    tileElements: options.tileElements,
+    options: recorded({ outtype: options.outtype ?? 'auto', modelName: options.modelName, pre: options.pre, vocabOnly: options.vocabOnly, noVocab: options.noVocab, clampOverflow: options.clampOverflow }),
+    decisions,
+  })
+}
+
+/** Folder and file name; the default place is the model's folder, or the current one where that is not ours to write to. */
+function outputPlace({ outfile, model, adapters }: GgufOptions): { root: string; name: string | undefined } {
+  if (outfile === undefined) return { root: (adapters?.length ?? 0) > 0 || !isOwnFolder(model) ? '.' : model, name: undefined }
+  if (/[\\/]$/.test(outfile) || isFolder(outfile)) return { root: outfile, name: undefined }
+  return { root: dirname(outfile), name: checkFileName(basename(resolve(outfile))) }
+}
+
+/** Writable, and not part of a download cache, whose folders other programs manage. */
+function isOwnFolder(path: string): boolean {
+  try {
+    accessSync(path, constants.W_OK)
+    return !/[\\/]models--[^\\/]+[\\/]snapshots[\\/]/.test(realpathSync(path) + '/')
+  } catch {
+    return false
+  }
+}
+
+function isFolder(path: string): boolean {
+  return existsSync(path) && statSync(path).isDirectory()
+}
+
+/** Relative to the plan's root, so that a plan names no absolute place. */
+function receiptName(asked: string | false | undefined, root: string, usual: string): string | undefined {
+  if (asked === false) return undefined
+  return asked === undefined ? usual : relative(resolve(root), resolve(asked)) || usual
+}
+
+function readMetadata(path: string): JsonObject {
+  let bytes: Uint8Array
+  try {
+    bytes = readFileSync(path)
+  } catch {
+    throw new FileSystemError('cannot be read.', { file: path })
+  }
+  if (bytes.byteLength > MOST_METADATA_BYTES) throw new FormatError(`is ${bytes.byteLength} bytes, too large for a metadata file.`, { file: path })
+  return parseJsonObject(bytes, path)
+}
+
+function readText(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch {
+    return undefined
+  }
+}
+
+function recorded(options: Record<string, string | number | boolean | undefined>): Plan['options'] {
+  return Object.fromEntries(Object.entries(options).filter((entry): entry is [string, string | number | boolean] => entry[1] !== undefined && entry[1] !== false))
+}
+
+export type { AdapterOption }
