@@ -3,9 +3,8 @@
  * Modelfile; then lets llama.cpp answer one prompt from the base and from the merged model.
  */
 import { spawnSync } from 'node:child_process'
-import { readFileSync, rmSync, statSync } from 'node:fs'
+import { rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
-import { megabytes, runMeasured } from './measure.mjs'
 import { PROJECT, fail, filesUnder, setup } from './setup.mjs'
 
 const OUT = 'demo-out'
@@ -14,30 +13,29 @@ const ADAPTER = 'fixtures/ship-log-lora'
 const MERGED_FOLDER = `${OUT}/tiny-story-ship-log`
 const MERGED_GGUF = `${OUT}/tiny-story-ship-log-q8_0.gguf`
 const BASE_GGUF = `${OUT}/tiny-story-f16.gguf`
-const MODELFILE = `${OUT}/Modelfile`
 const PROMPT = 'Tell me a story about a fox and a lantern.'
+const NEXT = 'next: ' // what the commands put before the line to type next
 const WIDTH = 96
 
 await setup()
 rmSync(join(PROJECT, OUT), { recursive: true, force: true })
 
 print(`Merging ${BASE} (${sizeOf(BASE)}) with ${ADAPTER} (${sizeOf(ADAPTER)})`)
-await run('into a Hugging Face folder', 'lora-merge', [BASE, ADAPTER, MERGED_FOLDER])
-await run('and, in one pass, into a quantized GGUF with its Modelfile', 'lora-merge', [BASE, ADAPTER, MERGED_GGUF, '--outtype', 'q8_0'])
-await run('and the base alone, to compare', 'to-gguf', [BASE, '--outtype', 'f16', '--outfile', BASE_GGUF, '--no-modelfile'])
-
-print(`\n${MODELFILE}:`)
-print(indent(readFileSync(join(PROJECT, MODELFILE), 'utf8').trimEnd()))
-
+run('into a Hugging Face folder', 'lora-merge', [BASE, ADAPTER, MERGED_FOLDER])
+const next = run('and, in one pass, into a quantized GGUF with its Modelfile', 'lora-merge', [BASE, ADAPTER, MERGED_GGUF, '--outtype', 'q8_0'])
+run('and the base alone, to compare', 'to-gguf', [BASE, '--outtype', 'f16', '--outfile', BASE_GGUF, '--no-modelfile'])
 answer()
-print(`\nNext, with Ollama (https://ollama.com) installed:\n  ollama create tiny-story-ship-log -f ${MODELFILE}\n  ollama run tiny-story-ship-log "${PROMPT}"`)
+print(`\nNext, with Ollama (https://ollama.com) installed:\n  ${next}`)
 
-async function run(what, command, args) {
+/** Runs a command as a user would type it and shows what it prints; gives the command that it says to type next, which is kept for the end. */
+function run(what, command, args) {
   print(`\n${what}:\n  $ node bin/${command}.js ${args.join(' ')}`)
-  const { code, signal, seconds, peakBytes, stdout, stderr } = await runMeasured(command, [...args, '--quiet'])
-  if (code !== 0) fail(`${command} ended with ${code ?? signal}\n${stderr}${stdout}`)
-  const output = args.find((arg) => arg.startsWith(OUT))
-  print(`  ${output}: ${sizeOf(output)}, ${seconds.toFixed(2)} s, peak memory ${megabytes(peakBytes)}`)
+  const { status, signal, stdout, stderr } = spawnSync(process.execPath, [join('bin', `${command}.js`), ...args], { cwd: PROJECT, encoding: 'utf8' })
+  if (status !== 0) fail(`${command} ended with ${status ?? signal}\n${stderr}${stdout}`)
+  const lines = stdout.trimEnd().split('\n')
+  const isNext = (line) => line.startsWith(NEXT)
+  print(indent(lines.filter((line) => !isNext(line)).join('\n')))
+  return lines.find(isNext)?.slice(NEXT.length)
 }
 
 /** One prompt, answered by both models in llama.cpp at temperature 0. */
@@ -59,12 +57,10 @@ function answer() {
   }
 }
 
-/** Bytes of a file, or of all files in a folder with their number. */
-function sizeOf(path) {
-  const full = join(PROJECT, path)
-  const files = statSync(full).isDirectory() ? filesUnder(full) : [full]
+function sizeOf(folder) {
+  const files = filesUnder(join(PROJECT, folder))
   const bytes = files.reduce((sum, file) => sum + statSync(file).size, 0)
-  return files.length === 1 && files[0] === full ? megabytes(bytes) : `${files.length} files, ${megabytes(bytes)}`
+  return `${files.length} files, ${(bytes / 1e6).toFixed(2)} MB`
 }
 
 function wrap(text, label) {
