@@ -8,7 +8,7 @@
  * Law: huggingface/tokenizers added_vocabulary.rs `add_tokens` (which ids added tokens get) and transformers 5.23
  * tokenization_utils_base.py `_from_pretrained`, tokenization_utils_tokenizers.py `__init__` and `_post_init`.
  */
-import { FormatError, MismatchError, UnsupportedError, printable, quoted } from '../core/errors.js'
+import { FormatError, MismatchError, quoted } from '../core/errors.js'
 import { isArray, isObject, kindOf, type Json, type JsonObject } from '../core/json.js'
 import { objectAt, stringAt, tokenId, type TokenizerFiles } from './tokenizer-files.js'
 import { slowTokenizer } from './slow-tokenizers.js'
@@ -67,7 +67,7 @@ export async function readVocabulary(files: TokenizerFiles): Promise<Vocabulary 
   const added = new AddedTokens(base, file)
   for (const [index, entry] of listAt(json, 'added_tokens', file).entries()) addFromJson(added, entry, index, file, notes)
   const specialContents = await addFromConfigs(files, added)
-  return { file, modelType: stringAt(model, 'type', file) ?? 'BPE', base, added: added.byId, specialContents, json, notes }
+  return { file, modelType: stringAt(model, 'type', file) ?? (isArray(model.get('vocab')) ? 'Unigram' : 'BPE'), base, added: added.byId, specialContents, json, notes }
 }
 
 /** token -> id of the whole vocabulary, as one list by id; an id without a token is a hole. @throws MismatchError, FormatError */
@@ -90,10 +90,22 @@ export function tokensById(vocabulary: Vocabulary, count: number): (string | und
 
 function baseVocabulary(model: JsonObject, file: string): ReadonlyMap<string, number> {
   const vocab = model.get('vocab')
-  if (isArray(vocab)) throw new UnsupportedError(`the vocabulary is a list (a ${printable(String(model.get('type') ?? 'Unigram'))} model); only BPE vocabularies are supported here.`, { file })
+  if (isArray(vocab)) return listedVocabulary(vocab, file)
   if (!isObject(vocab)) throw new FormatError(`"model.vocab" is ${kindOf(vocab)}, an object wanted.`, { file })
   for (const [token, id] of vocab) tokenId(id, `the token ${quoted(token)}`, file)
   return vocab as ReadonlyMap<string, number> // every value was checked
+}
+
+/** Unigram: a list of [piece, score]; the place is the id. */
+function listedVocabulary(vocab: readonly Json[], file: string): ReadonlyMap<string, number> {
+  const ids = new Map<string, number>()
+  for (const [id, entry] of vocab.entries()) {
+    const piece = isArray(entry) ? entry[0] : undefined
+    if (typeof piece !== 'string') throw new FormatError(`"model.vocab" holds ${kindOf(entry)} at ${id}, a piece and its score wanted.`, { file })
+    if (ids.has(piece)) throw new FormatError(`the piece ${quoted(piece)} stands twice, as id ${ids.get(piece)} and ${id}.`, { file })
+    ids.set(piece, id)
+  }
+  return ids
 }
 
 /** Added tokens, with the ids that the tokenizers library gives them: what tokenizer.json says of their ids is not used by it. */
@@ -172,7 +184,8 @@ async function addFromConfigs(files: TokenizerFiles, added: AddedTokens): Promis
   const config: ReadonlyMap<string, Json> = (await files.json('tokenizer_config.json')) ?? new Map()
   const specials = new Map(config)
   const listed = config.has('added_tokens_decoder')
-  if (!listed) for (const [key, value] of (await files.json('special_tokens_map.json')) ?? []) specials.set(key, value)
+  // transformers 5 takes over the list of additional tokens before it reads this file, so that the file's own says nothing
+  if (!listed) for (const [key, value] of (await files.json('special_tokens_map.json')) ?? []) if (key !== 'additional_special_tokens') specials.set(key, value)
   const contents = specialContents(specials, added)
   if (listed) addFromDecoder(added, config)
   else await addFromAddedTokensFile(files, added, contents)
@@ -200,10 +213,9 @@ async function addFromAddedTokensFile(files: TokenizerFiles, added: AddedTokens,
 /** Texts of the special tokens that the configs name, with those that the tokenizer's class brings. */
 function specialContents(config: JsonObject, added: AddedTokens): Set<string> {
   const contents = new Set<string>()
-  const defaults = CLASS_DEFAULTS.get(String(config.get('tokenizer_class')))
   for (const name of SPECIAL_NAMES) {
     const content = contentOf(config.get(`${name}_token`))
-    const fallback = config.has(`${name}_token`) ? undefined : defaults?.get(name)
+    const fallback = classToken(config, name)
     if (content !== undefined) contents.add(content)
     else if (fallback !== undefined && added.known(fallback)) contents.add(fallback)
   }
@@ -215,6 +227,11 @@ function specialContents(config: JsonObject, added: AddedTokens): Set<string> {
     }
   }
   return contents
+}
+
+/** The special token that the tokenizer's class brings where the config does not speak of it. */
+export function classToken(config: JsonObject, name: string): string | undefined {
+  return config.has(`${name}_token`) ? undefined : CLASS_DEFAULTS.get(String(config.get('tokenizer_class')))?.get(name)
 }
 
 /** The text of a token in a config: a string, or an object with "content". */
