@@ -39,7 +39,7 @@ const COUNTS = ['version', 'tensor_count', 'kv_count']
 /**
  * Reads a file with the peer: every key in order, its type and value, every tensor's name, shape, type and offset must
  * equal what is expected. The peer cannot read arrays of more than 1,000,000 items or strings beyond 2 MB, shows bad
- * UTF-8 as U+FFFD, and loses the key `__proto__`.
+ * UTF-8 as U+FFFD, takes U+FEFF from the front of a string, and loses the key `__proto__`.
  */
 export async function assertReadsAlike(path: string, expected: ExpectedGguf): Promise<void> {
   const peer = await gguf(path, { allowLocalFile: true, typedMetadata: true })
@@ -72,9 +72,14 @@ interface PeerEntry {
 }
 
 function peerEntry(value: MetadataValue): PeerEntry {
-  if (value.type !== 'array') return { value: value.type === 'f32' ? Math.fround(value.value) : value.value, type: PEER_TYPES[value.type] }
-  const values: unknown[] = value.items === 'f32' ? Array.from(value.value, Math.fround) : Array.from<unknown>(value.value)
+  if (value.type !== 'array') return { value: asPeerReads(value.type === 'f32' ? Math.fround(value.value) : value.value), type: PEER_TYPES[value.type] }
+  const values: unknown[] = value.items === 'f32' ? Array.from(value.value, Math.fround) : Array.from<unknown>(value.value).map(asPeerReads)
   return { value: values, type: PEER_TYPES.array, subType: PEER_TYPES[value.items] }
+}
+
+/** A token of Llama 2 is a byte order mark; the peer's TextDecoder takes it away. */
+function asPeerReads(value: unknown): unknown {
+  return typeof value === 'string' ? value.replace(/^\ufeff/, '') : value
 }
 
 /** The peer keeps keys in an object, which moves integer-like ones to the front. */
