@@ -4,8 +4,10 @@ import { createHash } from 'node:crypto'
 import { closeSync, openSync, readFileSync, readSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
+import { compileArchitecture } from '../src/architectures/compile.js'
 import { architectureKeyValues, planTensors, readHparams, tensorTypeRule, type ConvertedTensor, type Hparams } from '../src/architectures/convert.js'
-import type { Architecture } from '../src/architectures/define.js'
+import { defineArchitecture, type Architecture, type TensorRow } from '../src/architectures/define.js'
+import { TEXT_HPARAMS } from '../src/architectures/hparams.js'
 import { findArchitecture } from '../src/architectures/registry.js'
 import { isDtype } from '../src/core/dtypes.js'
 import { parseJsonObject } from '../src/core/json.js'
@@ -13,11 +15,17 @@ import type { KeyValue } from '../src/core/key-value.js'
 import { permutedRow, tensorsOf } from '../src/core/row-program.js'
 import { rowShape } from '../src/core/shape.js'
 import type { TensorInfo } from '../src/core/tensor-info.js'
-import { GOLDEN, SKIP_WITHOUT_GOLDEN } from './support/paths.js'
+import { GOLDEN, PROJECT, SKIP_WITHOUT_GOLDEN } from './support/paths.js'
 
 const CASES = [
-  'gguf/llama', 'gguf/llama-sharded', 'gguf/llama-odd', 'gguf/llama-f32-edge', 'gguf/llama3-rope', 'gguf/mistral',
-  'gguf-large/real-llama3', 'gguf-large/real-llama2-hf',
+  'gguf/llama',
+  'gguf/llama-sharded',
+  'gguf/llama-odd',
+  'gguf/llama-f32-edge',
+  'gguf/llama3-rope',
+  'gguf/mistral',
+  'gguf-large/real-llama3',
+  'gguf-large/real-llama2-hf',
 ]
 
 type GoldenTensor = [name: string, type: string, shapeReversed: number[], offset: number, bytes: number, sha256: string]
@@ -35,11 +43,14 @@ interface Expected {
 describe('Llama family against the reference converter', { skip: SKIP_WITHOUT_GOLDEN }, () => {
   for (const name of CASES) {
     describe(name, () => {
-      const { expected, architecture, hparams, tensors } = SKIP_WITHOUT_GOLDEN ? skipped() : load(name)
+      const { expected, architecture, hparams, tensors } = load(name)
 
       it('gives the same tensors in the same order, with the same shapes', () => {
         for (const { tensors: golden } of Object.values(expected.convert)) {
-          assert.deepEqual(tensors.map((tensor) => [tensor.name, tensor.shape.toReversed()]), golden.map(([tensorName, , shape]) => [tensorName, shape]))
+          assert.deepEqual(
+            tensors.map((tensor) => [tensor.name, tensor.shape.toReversed()]),
+            golden.map(([tensorName, , shape]) => [tensorName, shape]),
+          )
         }
       })
 
@@ -55,7 +66,10 @@ describe('Llama family against the reference converter', { skip: SKIP_WITHOUT_GO
         for (const { kvDiff = [] } of Object.values(expected.convert)) {
           const golden = architectureBlock(expected.kv, architecture.gguf).map((kv) => kvDiff.find(({ key }) => key === kv.key) ?? kv)
           const fileType = Number(golden.find(({ key }) => key === 'general.file_type')?.value)
-          assert.deepEqual(architectureKeyValues(architecture, hparams, fileType).map(flat), golden.map(({ key, type, value }) => ({ key, type, value })))
+          assert.deepEqual(
+            architectureKeyValues(architecture, hparams, fileType).map(flat),
+            golden.map(({ key, type, value }) => ({ key, type, value })),
+          )
         }
       })
 
@@ -70,19 +84,44 @@ describe('Llama family against the reference converter', { skip: SKIP_WITHOUT_GO
   }
 })
 
-function skipped(): never {
-  throw new Error('unreachable: the suite is skipped')
-}
+describe('the example of docs/adding-an-architecture.md', { skip: SKIP_WITHOUT_GOLDEN }, () => {
+  it('converts a Qwen 2 to the tensors of the reference', () => {
+    const page = readFileSync(join(PROJECT, 'docs', 'adding-an-architecture.md'), 'utf8')
+    const rows = /  tensors: (\[[^]*?\n  \]),/.exec(page)?.[1] ?? ''
+    const tensors = JSON.parse(rows.replaceAll("'", '"').replace(/,(\s*\])/g, '$1')) as TensorRow[]
+    const [qwen2] = compileArchitecture(
+      defineArchitecture({ gguf: 'qwen2', huggingFace: ['Qwen2ForCausalLM'], modelType: 'qwen2', hparams: TEXT_HPARAMS, tensors, tokenizer: 'llama' }),
+    )
+    const { expected, architecture, hparams, tensors: ours } = load('gguf/qwen2', () => qwen2)
+    const golden = expected.convert['f32']?.tensors.map(([name, , shape]) => [name, shape])
+    assert.deepEqual(
+      ours.map(({ name, shape }) => [name, shape.toReversed()]),
+      golden,
+    )
+    assert.deepEqual(
+      architectureKeyValues(architecture, hparams, 0).map(({ key }) => key),
+      architectureBlock(expected.kv, 'qwen2').map(({ key }) => key),
+    )
+  })
+})
 
-function load(name: string): { expected: Expected; architecture: Architecture; hparams: Hparams; tensors: ConvertedTensor[] } {
+function load(
+  name: string,
+  choose: typeof findArchitecture | (() => Architecture | undefined) = findArchitecture,
+): { expected: Expected; architecture: Architecture; hparams: Hparams; tensors: ConvertedTensor[] } {
   const folder = join(GOLDEN ?? '', name)
   const expected = JSON.parse(readFileSync(join(folder, 'expected.json'), 'utf8')) as Expected
   const model = join(folder, expected.inputDir)
   const config = parseJsonObject(readFileSync(join(model, 'config.json')), 'config.json')
-  const architecture = findArchitecture(config, 'config.json')
+  const architecture = choose(config, 'config.json')
+  assert(architecture !== undefined)
   const hparams = readHparams(architecture, config, 'config.json')
-  const files = readdirSync(model).filter((file) => file.endsWith('.safetensors')).sort()
-  const sources = files.flatMap((file) => readTensorInfos(join(model, file))).map((tensor) => ({ name: tensor.name, shape: tensor.shape, program: { op: 'read', tensor } as const }))
+  const files = readdirSync(model)
+    .filter((file) => file.endsWith('.safetensors'))
+    .sort()
+  const sources = files
+    .flatMap((file) => readTensorInfos(join(model, file)))
+    .map((tensor) => ({ name: tensor.name, shape: tensor.shape, program: { op: 'read', tensor } as const }))
   return { expected, architecture, hparams, tensors: planTensors(architecture, hparams, sources) }
 }
 
@@ -90,15 +129,26 @@ function load(name: string): { expected: Expected; architecture: Architecture; h
 function readTensorInfos(path: string): TensorInfo[] {
   const bytes = readFileSync(path)
   const dataStart = 8 + Number(bytes.readBigUInt64LE(0))
-  const header = Object.entries(JSON.parse(bytes.toString('utf8', 8, dataStart)) as Record<string, { dtype: string; shape: number[]; data_offsets: [number, number] }>)
+  const header = Object.entries(
+    JSON.parse(bytes.toString('utf8', 8, dataStart)) as Record<string, { dtype: string; shape: number[]; data_offsets: [number, number] }>,
+  )
   return header
     .filter(([name]) => name !== '__metadata__')
     .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([name, { dtype, shape, data_offsets: [start, end] }]) => {
-      if (!isDtype(dtype)) throw new Error(dtype)
-      const source = { kind: 'file', name: path, path, byteLength: bytes.length, modifiedMs: 0, inode: 0 } as const
-      return { name, dtype, shape, source, offset: dataStart + start, byteLength: end - start }
-    })
+    .map(
+      ([
+        name,
+        {
+          dtype,
+          shape,
+          data_offsets: [start, end],
+        },
+      ]) => {
+        if (!isDtype(dtype)) throw new Error(dtype)
+        const source = { kind: 'file', name: path, path, byteLength: bytes.length, modifiedMs: 0, inode: 0 } as const
+        return { name, dtype, shape, source, offset: dataStart + start, byteLength: end - start }
+      },
+    )
 }
 
 function architectureBlock(kv: readonly GoldenKeyValue[], gguf: string): GoldenKeyValue[] {

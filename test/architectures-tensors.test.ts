@@ -26,7 +26,14 @@ const CONFIG = {
 }
 
 function source(name: string, shape: readonly number[]): SourceTensor {
-  const tensor = { name, dtype: 'F32', shape, source: { kind: 'memory', name: 'm', bytes: new Uint8Array(), byteLength: 0 }, offset: 0, byteLength: elementCount(shape) * 4 } as const
+  const tensor = {
+    name,
+    dtype: 'F32',
+    shape,
+    source: { kind: 'memory', name: 'm', bytes: new Uint8Array(), byteLength: 0 },
+    offset: 0,
+    byteLength: elementCount(shape) * 4,
+  } as const
   return { name, shape, program: { op: 'read', tensor } }
 }
 
@@ -58,28 +65,42 @@ const without = (name: string): SourceTensor[] => TINY.filter((tensor) => tensor
 describe('tensors of a Llama', () => {
   it('keep the order they are given in, under their names in the file', () => {
     assert.deepEqual(
-      plan(TINY).map(({ name }) => name).slice(0, 11),
+      plan(TINY)
+        .map(({ name }) => name)
+        .slice(0, 11),
       [
-        'output.weight', 'token_embd.weight', 'blk.0.attn_norm.weight', 'blk.0.ffn_down.weight', 'blk.0.ffn_gate.weight', 'blk.0.ffn_up.weight',
-        'blk.0.ffn_norm.weight', 'blk.0.attn_k.weight', 'blk.0.attn_output.weight', 'blk.0.attn_q.weight', 'blk.0.attn_v.weight',
+        'output.weight',
+        'token_embd.weight',
+        'blk.0.attn_norm.weight',
+        'blk.0.ffn_down.weight',
+        'blk.0.ffn_gate.weight',
+        'blk.0.ffn_up.weight',
+        'blk.0.ffn_norm.weight',
+        'blk.0.attn_k.weight',
+        'blk.0.attn_output.weight',
+        'blk.0.attn_q.weight',
+        'blk.0.attn_v.weight',
       ],
     )
   })
 
   it('carry role, kind, layer, shape and the names they are made of', () => {
     const q = plan(TINY).find(({ name }) => name === 'blk.1.attn_q.weight')
-    assert.deepEqual(
-      [q?.role, q?.kind, q?.layer, q?.shape, q?.from],
-      ['attnQ', 'matmul', 1, [16, 16], ['model.layers.1.self_attn.q_proj.weight']],
-    )
+    assert.deepEqual([q?.role, q?.kind, q?.layer, q?.shape, q?.from], ['attnQ', 'matmul', 1, [16, 16], ['model.layers.1.self_attn.q_proj.weight']])
     assert.equal(plan(TINY)[0]?.layer, undefined)
   })
 
   it('have the rows of queries by heads and of keys by key heads un-permuted, biases too', () => {
     const biased = [...TINY, source('model.layers.0.self_attn.q_proj.bias', [16]), source('model.layers.0.self_attn.k_proj.bias', [8])]
     const shapes = new Map(plan(biased).flatMap(({ name, program }) => (program.op === 'permuteRows' ? [[name, [program.shape, program.order]]] : [])))
-    const byHeads = [[4, 2, 2], [0, 2, 1]]
-    const byKeyHeads = [[2, 2, 2], [0, 2, 1]]
+    const byHeads = [
+      [4, 2, 2],
+      [0, 2, 1],
+    ]
+    const byKeyHeads = [
+      [2, 2, 2],
+      [0, 2, 1],
+    ]
     assert.deepEqual(Object.fromEntries(shapes), {
       'blk.0.attn_k.weight': byKeyHeads,
       'blk.0.attn_q.weight': byHeads,
@@ -107,27 +128,50 @@ describe('tensors of a Llama', () => {
   })
 
   it('are incomplete without lm_head when the config says that it is not tied, with the way out', () => {
-    assert.throws(() => plan(without('lm_head.weight'), { tie_word_embeddings: false }), (error: unknown) => error instanceof FormatError && /lm_head\.weight.*tie_word_embeddings/.test(error.message))
+    assert.throws(
+      () => plan(without('lm_head.weight'), { tie_word_embeddings: false }),
+      (error: unknown) => error instanceof FormatError && /lm_head\.weight.*tie_word_embeddings/.test(error.message),
+    )
   })
 
   it('are incomplete when one is missing, by the name the checkpoint would give it', () => {
     for (const name of ['model.norm.weight', 'model.layers.1.mlp.up_proj.weight', 'model.layers.0.input_layernorm.weight']) {
-      assert.throws(() => plan(without(name)), (error: unknown) => error instanceof FormatError && error.message.includes(name))
+      assert.throws(
+        () => plan(without(name)),
+        (error: unknown) => error instanceof FormatError && error.message.includes(name),
+      )
     }
   })
 
   it('are incomplete when config.json counts more layers, and too many when it counts fewer', () => {
     assert.throws(() => plan(TINY, { num_hidden_layers: 3 }), /lacks 9 of its tensors.*model\.layers\.2/)
-    assert.throws(() => plan(TINY, { num_hidden_layers: 1 }), (error: unknown) => error instanceof FormatError && error.message.includes('model.layers.1.'))
+    assert.throws(
+      () => plan(TINY, { num_hidden_layers: 1 }),
+      (error: unknown) => error instanceof FormatError && error.message.includes('model.layers.1.'),
+    )
   })
 
   it('that no row knows are an error that lists them', () => {
-    const strangers = ['model.layers.0.self_attn.q_norm.weight', 'model.layers.00.mlp.up_proj.weight', 'xmodel.norm.weight', 'model.norm.weight.weight', 'model.norm.bias', '__proto__', '']
-    assert.throws(() => plan([...TINY, ...strangers.map((name) => source(name, [16]))]), (error: unknown) => {
-      assert(error instanceof UnsupportedError)
-      assert(error.message.includes('7 tensors have no place in LlamaForCausalLM') && error.message.includes('model.layers.0.self_attn.q_norm.weight'), error.message)
-      return true
-    })
+    const strangers = [
+      'model.layers.0.self_attn.q_norm.weight',
+      'model.layers.00.mlp.up_proj.weight',
+      'xmodel.norm.weight',
+      'model.norm.weight.weight',
+      'model.norm.bias',
+      '__proto__',
+      '',
+    ]
+    assert.throws(
+      () => plan([...TINY, ...strangers.map((name) => source(name, [16]))]),
+      (error: unknown) => {
+        assert(error instanceof UnsupportedError)
+        assert(
+          error.message.includes('7 tensors have no place in LlamaForCausalLM') && error.message.includes('model.layers.0.self_attn.q_norm.weight'),
+          error.message,
+        )
+        return true
+      },
+    )
   })
 
   it('are left out, and said, when they are buffers or belong to another modality', () => {
@@ -142,12 +186,15 @@ describe('tensors of a Llama', () => {
 
   it('name the tensor and the config key when rows do not split into heads', () => {
     const bad = [...without('model.layers.1.self_attn.k_proj.weight'), source('model.layers.1.self_attn.k_proj.weight', [6, 16])]
-    assert.throws(() => plan(bad), (error: unknown) => {
-      assert(error instanceof FormatError)
-      assert.equal(error.place.tensor, 'model.layers.1.self_attn.k_proj.weight')
-      assert(error.message.includes('num_key_value_heads'), error.message)
-      return true
-    })
+    assert.throws(
+      () => plan(bad),
+      (error: unknown) => {
+        assert(error instanceof FormatError)
+        assert.equal(error.place.tensor, 'model.layers.1.self_attn.k_proj.weight')
+        assert(error.message.includes('num_key_value_heads'), error.message)
+        return true
+      },
+    )
   })
 
   it('of the bare LlamaModel class lack the prefix and the head', () => {
@@ -157,7 +204,9 @@ describe('tensors of a Llama', () => {
   })
 
   it('begin with rope factors when the positions were stretched as in Llama 3.1', () => {
-    const [first] = plan(TINY, { rope_scaling: { rope_type: 'llama3', factor: 8, low_freq_factor: 1, high_freq_factor: 4, original_max_position_embeddings: 8192 } })
+    const [first] = plan(TINY, {
+      rope_scaling: { rope_type: 'llama3', factor: 8, low_freq_factor: 1, high_freq_factor: 4, original_max_position_embeddings: 8192 },
+    })
     assert.deepEqual([first?.name, first?.shape, first?.from, first && tensorTypeRule(first)], ['rope_freqs.weight', [2], [], 'alwaysF32'])
   })
 })
@@ -186,22 +235,55 @@ describe('rows of any family', () => {
     ])
     const all = ['a.weight', 'a.bias', 'b.weight', 'c.gamma', 'c.beta', 'h.0.router.bias', 'h.1.router.bias'].map((name) => source(name, [16]))
     assert.deepEqual(names(toy, all), [
-      'token_embd.weight', 'token_embd.bias', 'output.weight', 'output_norm.weight', 'output_norm.bias', 'blk.0.ffn_gate_inp.bias', 'blk.1.ffn_gate_inp.bias',
+      'token_embd.weight',
+      'token_embd.bias',
+      'output.weight',
+      'output_norm.weight',
+      'output_norm.bias',
+      'blk.0.ffn_gate_inp.bias',
+      'blk.1.ffn_gate_inp.bias',
     ])
-    assert.throws(() => names(toy, all.filter(({ name }) => name !== 'a.bias')), /a\.bias/)
+    assert.throws(
+      () =>
+        names(
+          toy,
+          all.filter(({ name }) => name !== 'a.bias'),
+        ),
+      /a\.bias/,
+    )
     assert.throws(() => names(toy, [...all, source('h.0.router.weight', [4])]), UnsupportedError)
   })
 
   it('accept several beginnings of names, but not one tensor under both', () => {
-    const toy = compiled([['model.x', 'tokenEmbd']], [['model.', ''], ['model.', 'language_model.model.']])
+    const toy = compiled(
+      [['model.x', 'tokenEmbd']],
+      [
+        ['model.', ''],
+        ['model.', 'language_model.model.'],
+      ],
+    )
     assert.deepEqual(names(toy, [source('x.weight', [2, 2])]), ['token_embd.weight'])
     assert.deepEqual(names(toy, [source('language_model.model.x.weight', [2, 2])]), ['token_embd.weight'])
     assert.throws(() => names(toy, [source('x.weight', [2, 2]), source('language_model.model.x.weight', [2, 2])]), /so is "x\.weight"/)
   })
 
   it('are refused when two claim one name, write one key, or disagree about layers', () => {
-    assert.throws(() => compiled([['a', 'tokenEmbd'], ['a', 'output']]), InternalError)
-    assert.throws(() => compiled([['h.{block}.a', 'attnQ'], ['h.0.a', 'output']]), InternalError)
+    assert.throws(
+      () =>
+        compiled([
+          ['a', 'tokenEmbd'],
+          ['a', 'output'],
+        ]),
+      InternalError,
+    )
+    assert.throws(
+      () =>
+        compiled([
+          ['h.{block}.a', 'attnQ'],
+          ['h.0.a', 'output'],
+        ]),
+      InternalError,
+    )
     assert.throws(() => compiled([['h.{block}.a', 'output']]), InternalError)
     const twice = { gguf: 'toy', huggingFace: ['Toy'], modelType: 'toy', hparams: [...TEXT_HPARAMS, ...TEXT_HPARAMS], tensors: [], tokenizer: 'llama' } as const
     assert.throws(() => defineArchitecture(twice), InternalError)

@@ -37,5 +37,9 @@ export const CONFIG_DEFAULTS: ReadonlyMap<string, ModelTypeDefaults> = new Map(
       missing: { max_position_embeddings: 131072, rms_norm_eps: 1e-6, rope_theta: 10000, num_key_value_heads: 8 },
       derived: ATTENTION,
     },
+    iquestcoder: {
+      missing: { max_position_embeddings: 131072, rms_norm_eps: 1e-5, rope_theta: 10000, num_key_value_heads: 8, head_dim: 128 },
+      derived: ATTENTION,
+    },
   }),
 )

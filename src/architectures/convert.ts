@@ -108,8 +108,8 @@ export function skippedTensors(architecture: Architecture, names: Iterable<strin
 }
 
 /**
- * Whether a tensor stays f32 whatever type the user asks for (docs/convert.md §3 of the golden data).
- * Biases and norms do, and everything of one dimension.
+ * Whether a tensor stays f32 whatever type the user asks for: biases, norms, routers
+ * and everything of one dimension do. The reference decides by name; a test holds that both agree for every role.
  */
 export function tensorTypeRule(tensor: Pick<ConvertedTensor, 'kind' | 'shape'>): 'alwaysF32' | 'outtype' {
   if (tensor.shape.length <= 1) return 'alwaysF32'
@@ -132,7 +132,8 @@ function extraTensors(architecture: Architecture, { config }: Hparams): Converte
 
 function matched(architecture: Architecture, name: string): Match<TensorRule> | undefined {
   const matches = architecture.names.match(name)
-  if (matches.length > 1) throw new InternalError(`${architecture.name}: ${matches.length} rows claim ${quoted(name)}: ${nameList(matches.flatMap(({ value }) => value.sources))}`)
+  if (matches.length > 1)
+    throw new InternalError(`${architecture.name}: ${matches.length} rows claim ${quoted(name)}: ${nameList(matches.flatMap(({ value }) => value.sources))}`)
   return matches[0]
 }
 
@@ -165,7 +166,9 @@ function missingTensors(architecture: Architecture, hparams: Hparams, planned: R
 
 function incomplete(missing: readonly string[], { config }: Hparams): FormatError {
   const tied = missing.length === 1 && missing[0]?.startsWith('lm_head') === true
-  const wayOut = tied ? `If the model shares its embedding, set tie_word_embeddings to true in ${config.file}.` : `Is the download complete, and ${config.file} this model's own?`
+  const wayOut = tied
+    ? `If the model shares its embedding, set tie_word_embeddings to true in ${config.file}.`
+    : `Is the download complete, and ${config.file} this model's own?`
   return new FormatError(`the model lacks ${missing.length} of its tensors: ${nameList(missing)}. ${wayOut}`)
 }
 

@@ -18,7 +18,11 @@ export const KV_HEADS = ['num_key_value_heads', 'n_kv_heads']
 const BLOCK_COUNT = ['n_layers', 'num_hidden_layers', 'n_layer', 'num_layers']
 const EMBEDDING_LENGTH = ['hidden_size', 'n_embd', 'dim']
 const GATING = ['score_function', 'scoring_func', 'score_func', 'moe_router_activation', 'moe_router_activation_func', 'expert_selection_fn']
-const GATING_IDS: ReadonlyMap<string, number> = new Map([['softmax', 1], ['sigmoid', 2], ['sqrtsoftplus', 4]]) // gguf-py `ExpertGatingFuncType`
+const GATING_IDS: ReadonlyMap<string, number> = new Map([
+  ['softmax', 1],
+  ['sigmoid', 2],
+  ['sqrtsoftplus', 4],
+]) // gguf-py `ExpertGatingFuncType`
 
 type Value = number | boolean | string | readonly number[]
 
@@ -178,5 +182,7 @@ function expertGating(config: Config): number | undefined {
   if (key === undefined) return undefined
   const id = GATING_IDS.get(readString(config, key))
   if (id !== undefined) return id
-  throw new UnsupportedError(`${key} ${quoted(readString(config, key))} is not supported; supported: ${[...GATING_IDS.keys()].join(', ')}.`, { file: config.file })
+  throw new UnsupportedError(`${key} ${quoted(readString(config, key))} is not supported; supported: ${[...GATING_IDS.keys()].join(', ')}.`, {
+    file: config.file,
+  })
 }

@@ -38,7 +38,10 @@ function architectureName(config: JsonObject, file: string): string {
   const part = textPart(config)
   const inner = part?.get('architectures') ?? null
   const [path, value] = inner === null ? ['architectures', config.get('architectures')] : ['text_config.architectures', inner]
-  if (!isArray(value)) throw new FormatError(`${path} is ${value === undefined ? 'missing' : printable(kindOf(value))}; an array with the name of a model class is wanted.`, { file })
+  if (!isArray(value))
+    throw new FormatError(`${path} is ${value === undefined ? 'missing' : printable(kindOf(value))}; an array with the name of a model class is wanted.`, {
+      file,
+    })
   const [name] = value
   if (typeof name !== 'string') throw new FormatError(`${path} begins with ${printable(kindOf(name))}; the name of a model class is wanted.`, { file })
   return name

@@ -62,11 +62,9 @@ function completed(config: Config, section: Config): Config {
   mirror('partial_rotary_factor', PARTIAL_FACTOR)
   if (!values.has('rope_type') && values.has('type')) values.set('rope_type', values.get('type') ?? null)
   if ((values.get('rope_type') ?? null) === null) values.set('rope_type', 'default')
+  // The length before stretching: the section's, else the root's, else transformers knows no other than the whole length.
   const type = values.get('rope_type')
   const stretched = typeof type === 'string' && STRETCHED_TYPES.has(type)
-  // Where a model is stretched, transformers lets the root's pretraining length win, and knows no other than the whole length.
-  const root = config.values.get('original_max_position_embeddings') ?? null
-  if (stretched && root !== null) values.set('original_max_position_embeddings', root)
   mirror('original_max_position_embeddings', stretched ? ['original_max_position_embeddings', 'max_position_embeddings'] : ['original_max_position_embeddings'])
   return { ...section, values }
 }

@@ -13,10 +13,35 @@ export interface SkippedTensor {
 }
 
 const BUFFER_ENDS = ['.attention.masked_bias', '.attention.bias', '.rotary_emb.inv_freq']
-const MODALITY_STARTS = ['mlp1.', 'vit.', 'vpm.', 'siglip2.', 'conformer.', 'merger.', 'resampler.', 'sound_encoder.', 'sound_projection.', 'speech_embeddings.']
+const MODALITY_STARTS = [
+  'mlp1.',
+  'vit.',
+  'vpm.',
+  'siglip2.',
+  'conformer.',
+  'merger.',
+  'resampler.',
+  'sound_encoder.',
+  'sound_projection.',
+  'speech_embeddings.',
+]
 const MODALITY_PARTS = [
-  'visual.', 'vision.', 'audio.', 'talker.', 'vision_', 'audio_', 'token2wav.', 'code2wav.', 'projector.', 'pre_mm_projector_norm',
-  'image_newline', 'view_seperator', 'patch_embed', 'patch_merger.', 'patch_merge_mlp.', 'model.connector.',
+  'visual.',
+  'vision.',
+  'audio.',
+  'talker.',
+  'vision_',
+  'audio_',
+  'token2wav.',
+  'code2wav.',
+  'projector.',
+  'pre_mm_projector_norm',
+  'image_newline',
+  'view_seperator',
+  'patch_embed',
+  'patch_merger.',
+  'patch_merge_mlp.',
+  'model.connector.',
 ]
 
 /** Why a name that no row matches is left out; undefined = it is not, it is an error. */

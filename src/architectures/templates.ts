@@ -46,7 +46,8 @@ export class TemplateTrie<T> {
         const next: typeof states = []
         const literal = node.parts.get(part)
         if (literal !== undefined) next.push({ node: literal, captures })
-        if (NUMBER.test(part)) for (const [placeholder, numbered] of node.numbers) next.push({ node: numbered, captures: { ...captures, [placeholder]: Number(part) } })
+        if (NUMBER.test(part))
+          for (const [placeholder, numbered] of node.numbers) next.push({ node: numbered, captures: { ...captures, [placeholder]: Number(part) } })
         return next
       })
       if (states.length === 0) return []

@@ -16,11 +16,7 @@ export const llama = defineArchitecture({
     ['LlamaModel', { prefixes: [['model.', '']], without: ['output'] }],
   ],
   modelType: 'llama',
-  hparams: [
-    ...TEXT_HPARAMS,
-    ['vocab_size', 'u32', 'vocab_size', 'required'],
-    ['rope.dimension_count', 'u32', { derived: 'headDim' }],
-  ],
+  hparams: [...TEXT_HPARAMS, ['vocab_size', 'u32', 'vocab_size', 'required'], ['rope.dimension_count', 'u32', { derived: 'headDim' }]],
   tensors: [
     ['model.embed_tokens', 'tokenEmbd'],
     ['model.layers.{block}.input_layernorm', 'attnNorm'],
