@@ -16,7 +16,10 @@ function plain(value: Json): unknown {
 
 function refuses(text: string | Uint8Array, message: RegExp, options: JsonOptions = {}): void {
   const bytes = typeof text === 'string' ? utf8(text) : text
-  assert.throws(() => parseJson(bytes, 'x.json', options), (error) => error instanceof FormatError && error.message.startsWith('x.json') && message.test(error.message))
+  assert.throws(
+    () => parseJson(bytes, 'x.json', options),
+    (error) => error instanceof FormatError && error.message.startsWith('x.json') && message.test(error.message),
+  )
 }
 
 describe('strict JSON', () => {
@@ -32,7 +35,11 @@ describe('strict JSON', () => {
 
   it('judges damaged texts as JSON.parse does, except by its own stricter rules', () => {
     const stricter = /stands twice|half of a surrogate pair|is too large|nested deeper/
-    const damage = fc.record({ at: fc.nat(), cut: fc.nat(3), put: fc.constantFrom('', '"', '\\', '{', '}', '[', ']', ',', ':', '0', '-', '.', 'e', 'u', ' ', '\n', '\u00a0', 'null', '\ud800', '\\ud800', '\u0001') })
+    const damage = fc.record({
+      at: fc.nat(),
+      cut: fc.nat(3),
+      put: fc.constantFrom('', '"', '\\', '{', '}', '[', ']', ',', ':', '0', '-', '.', 'e', 'u', ' ', '\n', '\u00a0', 'null', '\ud800', '\\ud800', '\u0001'),
+    })
     fc.assert(
       fc.property(fc.jsonValue(), fc.array(damage, { minLength: 1, maxLength: 4 }), (value, damages) => {
         let text = JSON.stringify(value)
@@ -147,12 +154,23 @@ describe('strict JSON', () => {
         () => parse(`{"a${nasty}":1,"a${nasty}":2}`.replace(/[\u0000-\u001f]/g, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`)),
         (error) => error instanceof FormatError && /stands twice/.test(error.message) && !/[\u0000-\u001f\u007f-\u009f\u2028-\u202e]/.test(error.message),
       )
-      assert.throws(() => parse(`[${nasty}]`), (error) => error instanceof FormatError && !/[\u0000-\u001f\u007f-\u009f\u2028-\u202e]/.test(error.message))
+      assert.throws(
+        () => parse(`[${nasty}]`),
+        (error) => error instanceof FormatError && !/[\u0000-\u001f\u007f-\u009f\u2028-\u202e]/.test(error.message),
+      )
     }
   })
 
   it('says what a value is', () => {
-    assert.deepEqual([undefined, null, [], new Map(), 'a', true, 4].map(kindOf), ['missing', 'null', 'an array', 'an object', 'a string', 'true', 'the number 4'])
+    assert.deepEqual([undefined, null, [], new Map(), 'a', true, 4].map(kindOf), [
+      'missing',
+      'null',
+      'an array',
+      'an object',
+      'a string',
+      'true',
+      'the number 4',
+    ])
     assert.throws(() => parseJsonObject(utf8('[1]'), 'x.json'), /holds an array where a JSON object is wanted/)
   })
 })

@@ -31,11 +31,30 @@ describe('the safetensors header writer', () => {
 
   it('orders by dtype, then by the UTF-8 bytes of the name, and escapes as serde_json does', () => {
     const rows: [string, Dtype, number[]][] = [
-      ['z', 'F32', [1]], ['b', 'BF16', [2]], ['é', 'F32', [1]], ['\u{10000}', 'F32', [1]], ['\uffff', 'F32', [1]], ['q"\\\x01\x1f\n\t\x7f', 'U8', [3]],
-      ['bool', 'BOOL', [1]], ['i64', 'I64', [1]], ['f16', 'F16', [1]], ['f64', 'F64', [1]], ['e', 'F32', [0, 2]], ['s', 'F32', []], ['u16', 'U16', [1]],
-      ['i8', 'I8', [1]], ['f8', 'F8_E4M3', [1]], ['f8b', 'F8_E5M2', [1]], ['u64', 'U64', [1]], ['c', 'C64', [1]], ['i32', 'I32', [1]],
+      ['z', 'F32', [1]],
+      ['b', 'BF16', [2]],
+      ['é', 'F32', [1]],
+      ['\u{10000}', 'F32', [1]],
+      ['\uffff', 'F32', [1]],
+      ['q"\\\x01\x1f\n\t\x7f', 'U8', [3]],
+      ['bool', 'BOOL', [1]],
+      ['i64', 'I64', [1]],
+      ['f16', 'F16', [1]],
+      ['f64', 'F64', [1]],
+      ['e', 'F32', [0, 2]],
+      ['s', 'F32', []],
+      ['u16', 'U16', [1]],
+      ['i8', 'I8', [1]],
+      ['f8', 'F8_E4M3', [1]],
+      ['f8b', 'F8_E5M2', [1]],
+      ['u64', 'U64', [1]],
+      ['c', 'C64', [1]],
+      ['i32', 'I32', [1]],
     ]
-    const { bytes, fileSize } = encodeHeader(rows.map(([name, dtype, shape]) => ({ name, dtype, shape })), new Map([['format', 'pt']]))
+    const { bytes, fileSize } = encodeHeader(
+      rows.map(([name, dtype, shape]) => ({ name, dtype, shape })),
+      new Map([['format', 'pt']]),
+    )
     // safetensors 0.8.0, torch 2.15: save_file of these tensors with {"format": "pt"}
     assert.equal(
       asText(bytes),
@@ -61,7 +80,11 @@ describe('the safetensors header writer', () => {
   it('writes what the reader reads back, for any names, dtypes and shapes, in one order whatever the order given', async () => {
     const tensor = fc.record({
       name: fc.string({ unit: 'grapheme', maxLength: 12 }).filter((name) => name !== '__metadata__'),
-      dtype: fc.constantFrom(...Object.keys(DTYPES).filter(isDtype).filter((dtype) => DTYPES[dtype].bits >= 8)),
+      dtype: fc.constantFrom(
+        ...Object.keys(DTYPES)
+          .filter(isDtype)
+          .filter((dtype) => DTYPES[dtype].bits >= 8),
+      ),
       shape: fc.array(fc.nat(5), { maxLength: 4 }),
     })
     const metadata = fc.dictionary(fc.string({ unit: 'grapheme' }), fc.string({ unit: 'grapheme' }))

@@ -12,7 +12,10 @@ async function reads(header: string | Uint8Array, data: Uint8Array | number = 0,
 }
 
 async function refuses(header: string | Uint8Array, data: Uint8Array | number, message: RegExp): Promise<void> {
-  await assert.rejects(reads(header, data), (error) => error instanceof FormatError && error.message.startsWith('test.safetensors') && message.test(error.message))
+  await assert.rejects(
+    reads(header, data),
+    (error) => error instanceof FormatError && error.message.startsWith('test.safetensors') && message.test(error.message),
+  )
 }
 
 /** A source that claims a size and fails the test when more than a few bytes are read from it. */
@@ -102,7 +105,13 @@ describe('the safetensors header', () => {
   })
 
   it('ST11: takes metadata of strings, refuses anything else', async () => {
-    assert.deepEqual([...(await reads('{"__metadata__":{"":"x","__proto__":"y"}}')).metadata], [['', 'x'], ['__proto__', 'y']])
+    assert.deepEqual(
+      [...(await reads('{"__metadata__":{"":"x","__proto__":"y"}}')).metadata],
+      [
+        ['', 'x'],
+        ['__proto__', 'y'],
+      ],
+    )
     for (const value of ['null', '[]', '"x"', '{"k":1}', '{"k":null}', '{"k":{"a":"b"}}']) await refuses(`{"__metadata__":${value}}`, 0, /__metadata__/)
   })
 
@@ -110,9 +119,12 @@ describe('the safetensors header', () => {
     const good = '"dtype":"F32","shape":[1],"data_offsets":[0,4]'
     assert.equal((await reads(`{"a":{${good},"extra":[1.5]}}`, 4)).tensors.length, 1)
     const replaced = (part: string, by: string): string => `{"a":{${good.replace(part, by)}}}`
-    for (const dtype of ['"f32"', '"float32"', '"F7"', '"constructor"', '"__proto__"', '""', '7', 'null', '{"F32":null}', '["F32"]']) await refuses(replaced('"F32"', dtype), 4, /tensor "a": dtype/)
-    for (const shape of ['1', '"1"', 'null', '{}', '["1"]', '[[1]]', '[true]', '[1.0]', '[1e0]', '[-1]', '[-0]', '[0.5]']) await refuses(replaced('[1]', shape), 4, /tensor "a": shape/)
-    for (const range of ['4', '[4]', '[]', '[0,4,4]', '["0","4"]', '[0,4.0]', '[-0,4]', '[4,0]', 'null']) await refuses(replaced('[0,4]', range), 4, /tensor "a": data_offsets/)
+    for (const dtype of ['"f32"', '"float32"', '"F7"', '"constructor"', '"__proto__"', '""', '7', 'null', '{"F32":null}', '["F32"]'])
+      await refuses(replaced('"F32"', dtype), 4, /tensor "a": dtype/)
+    for (const shape of ['1', '"1"', 'null', '{}', '["1"]', '[[1]]', '[true]', '[1.0]', '[1e0]', '[-1]', '[-0]', '[0.5]'])
+      await refuses(replaced('[1]', shape), 4, /tensor "a": shape/)
+    for (const range of ['4', '[4]', '[]', '[0,4,4]', '["0","4"]', '[0,4.0]', '[-0,4]', '[4,0]', 'null'])
+      await refuses(replaced('[0,4]', range), 4, /tensor "a": data_offsets/)
     for (const key of ['dtype', 'shape', 'data_offsets']) await refuses(replaced(`"${key}"`, '"other"'), 4, new RegExp(`tensor "a": ${key} is missing`))
     for (const info of ['null', '4', '"F32"', '["F32",[1],[0,4]]']) await refuses(`{"a":${info}}`, 4, /an object with dtype, shape and data_offsets/)
   })
@@ -142,7 +154,10 @@ describe('the safetensors header', () => {
 
   it('ST15: takes empty tensors anywhere between others, in any order of the header', async () => {
     const header = `{${entry('b', 'U8', [4], 0, 4)},${entry('e', 'U8', [0], 0, 0)},${entry('f', 'F32', [2, 0], 4, 4)}}`
-    assert.deepEqual((await reads(header, 4)).tensors.map(({ name }) => name), ['e', 'b', 'f'])
+    assert.deepEqual(
+      (await reads(header, 4)).tensors.map(({ name }) => name),
+      ['e', 'b', 'f'],
+    )
   })
 
   it('ST16: refuses a file that is one byte longer or shorter than its tensors', async () => {
@@ -166,9 +181,15 @@ describe('the safetensors header', () => {
 
   it('names what a file really is', async () => {
     const named = async (text: string, message: RegExp): Promise<void> => {
-      await assert.rejects(readHeader(inMemory(Uint8Array.from(text, (c) => c.charCodeAt(0)))), (error) => error instanceof FormatError && message.test(error.message))
+      await assert.rejects(
+        readHeader(inMemory(Uint8Array.from(text, (c) => c.charCodeAt(0)))),
+        (error) => error instanceof FormatError && message.test(error.message),
+      )
     }
-    await named(`version https://git-lfs.github.com/spec/v1\noid sha256:${'d'.repeat(64)}\nsize 4976698672\n`, /Git LFS pointer \(real size 4976698672 bytes\).*git lfs pull/)
+    await named(
+      `version https://git-lfs.github.com/spec/v1\noid sha256:${'d'.repeat(64)}\nsize 4976698672\n`,
+      /Git LFS pointer \(real size 4976698672 bytes\).*git lfs pull/,
+    )
     await named('\n<!DOCTYPE html><html></html>', /HTML page/)
     await named('<html>', /HTML page/)
     await named('{"error":"Repository not found"}', /JSON text/)
@@ -193,12 +214,18 @@ describe('the safetensors header', () => {
       bytes[bit >> 3] = (bytes[bit >> 3] ?? 0) ^ (1 << (bit & 7))
       const read = await readHeader(inMemory(bytes)).catch((error: unknown) => assert.ok(error instanceof FormatError, String(error)))
       for (const { offset, byteLength } of read?.tensors ?? []) assert.ok(offset + byteLength <= bytes.byteLength)
-      if (read) assert.equal(read.tensors.reduce((sum, { byteLength }) => sum + byteLength, 0), bytes.byteLength - read.dataStart)
+      if (read)
+        assert.equal(
+          read.tensors.reduce((sum, { byteLength }) => sum + byteLength, 0),
+          bytes.byteLength - read.dataStart,
+        )
     }
   })
 
   it('parses a header of 60,000 tensors in well under a second', async () => {
-    const rows = Array.from({ length: 60_000 }, (_, i) => entry(`model.layers.${i >> 3}.mlp.experts.${i & 7}.down_proj.weight`, 'BF16', [4, 2], i * 16, i * 16 + 16))
+    const rows = Array.from({ length: 60_000 }, (_, i) =>
+      entry(`model.layers.${i >> 3}.mlp.experts.${i & 7}.down_proj.weight`, 'BF16', [4, 2], i * 16, i * 16 + 16),
+    )
     const file = inMemory(safetensorsFile(`{${rows.join(',')}}`, 60_000 * 16))
     const start = performance.now()
     assert.equal((await readHeader(file)).tensors.length, 60_000)

@@ -12,13 +12,26 @@ const parse = (text: string): ReturnType<typeof parseShardIndex> => parseShardIn
 const withFile = (file: string): string => JSON.stringify({ weight_map: { a: file } })
 
 function refuses(text: string, message: RegExp): void {
-  assert.throws(() => parse(text), (error) => error instanceof FormatError && error.message.startsWith(NAME) && message.test(error.message), text)
+  assert.throws(
+    () => parse(text),
+    (error) => error instanceof FormatError && error.message.startsWith(NAME) && message.test(error.message),
+    text,
+  )
 }
 
 describe('the shard index', () => {
   it('gives the map in file order and the files in code-point order, each once', () => {
-    const { weightMap, fileNames, totalSize } = parse('\ufeff{"metadata":{"total_size":16.0},"weight_map":{"b":"x-2.safetensors","10":"x-1.safetensors","__proto__":"x-2.safetensors"}}')
-    assert.deepEqual([...weightMap], [['b', 'x-2.safetensors'], ['10', 'x-1.safetensors'], ['__proto__', 'x-2.safetensors']])
+    const { weightMap, fileNames, totalSize } = parse(
+      '\ufeff{"metadata":{"total_size":16.0},"weight_map":{"b":"x-2.safetensors","10":"x-1.safetensors","__proto__":"x-2.safetensors"}}',
+    )
+    assert.deepEqual(
+      [...weightMap],
+      [
+        ['b', 'x-2.safetensors'],
+        ['10', 'x-1.safetensors'],
+        ['__proto__', 'x-2.safetensors'],
+      ],
+    )
     assert.deepEqual(fileNames, ['x-1.safetensors', 'x-2.safetensors'])
     assert.equal(totalSize, 16)
   })
@@ -31,8 +44,27 @@ describe('the shard index', () => {
 
   it('refuses names that are not of a file inside the folder', () => {
     const names = [
-      '../a.safetensors', 'x/../a.safetensors', 'x/..', '..', '.', './', '', 'x/', '/a.safetensors', '//host/a.safetensors', 'C:\\a.safetensors', 'C:/a.safetensors', '\\\\host\\a.safetensors',
-      'a\\b.safetensors', 'file:///a.safetensors', 'https://host/a.safetensors', '~/a.safetensors', 'a\0.safetensors', 'a\n.safetensors', 'a//b.safetensors', 'a.safetensors:stream',
+      '../a.safetensors',
+      'x/../a.safetensors',
+      'x/..',
+      '..',
+      '.',
+      './',
+      '',
+      'x/',
+      '/a.safetensors',
+      '//host/a.safetensors',
+      'C:\\a.safetensors',
+      'C:/a.safetensors',
+      '\\\\host\\a.safetensors',
+      'a\\b.safetensors',
+      'file:///a.safetensors',
+      'https://host/a.safetensors',
+      '~/a.safetensors',
+      'a\0.safetensors',
+      'a\n.safetensors',
+      'a//b.safetensors',
+      'a.safetensors:stream',
     ]
     for (const name of names) refuses(withFile(name), /tensor "a".*is not the name of a file in the folder/)
   })
@@ -65,7 +97,17 @@ describe('the shard index', () => {
   })
 
   it('writes the text that transformers writes', () => {
-    const text = new TextDecoder().decode(encodeShardIndex(new Map([['b', 'm-2.safetensors'], ['\u{10000}é"', 'm-1.safetensors'], ['a.10', 'm-1.safetensors'], ['a.2', 'm-1.safetensors']]), 24))
+    const text = new TextDecoder().decode(
+      encodeShardIndex(
+        new Map([
+          ['b', 'm-2.safetensors'],
+          ['\u{10000}é"', 'm-1.safetensors'],
+          ['a.10', 'm-1.safetensors'],
+          ['a.2', 'm-1.safetensors'],
+        ]),
+        24,
+      ),
+    )
     // python: json.dumps({"metadata": {"total_size": 24}, "weight_map": {…}}, indent=2, sort_keys=True) + "\n"
     assert.equal(
       text,

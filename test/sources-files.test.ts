@@ -62,7 +62,11 @@ describe('a file source', () => {
       const source = await openFile(path)
       await source.read(new Uint8Array(1), 0)
       change(path)
-      await assert.rejects(source.read(new Uint8Array(1), 0), (error) => error instanceof Error && message.test(error.message) && error.message.includes(`${name}.bin`), name)
+      await assert.rejects(
+        source.read(new Uint8Array(1), 0),
+        (error) => error instanceof Error && message.test(error.message) && error.message.includes(`${name}.bin`),
+        name,
+      )
     }
   })
 
@@ -75,11 +79,15 @@ describe('a file source', () => {
     await assert.rejects(openFile(join(ROOT, 'x'.repeat(5000))), (error) => error instanceof FileSystemError)
   })
 
-  it('asks for permission when it is opened, not later', { skip: process.getuid?.() === 0 || process.platform === 'win32' ? 'root may read everything' : false }, async () => {
-    const path = file('secret.bin')
-    chmodSync(path, 0)
-    await assert.rejects(openFile(path), (error) => isRefused(error, /permission denied \(EACCES\)/))
-  })
+  it(
+    'asks for permission when it is opened, not later',
+    { skip: process.getuid?.() === 0 || process.platform === 'win32' ? 'root may read everything' : false },
+    async () => {
+      const path = file('secret.bin')
+      chmodSync(path, 0)
+      await assert.rejects(openFile(path), (error) => isRefused(error, /permission denied \(EACCES\)/))
+    },
+  )
 
   it('refuses pipes and devices, also behind a link, without waiting for them', { skip: NO_LINKS }, async () => {
     execFileSync('mkfifo', [join(ROOT, 'pipe')])
@@ -106,7 +114,10 @@ describe('a folder', () => {
 
   it('lists its regular files in code-point order, not its subfolders', async () => {
     const folder = await openFolder(path)
-    assert.deepEqual(folder.entries.map(({ name }) => name), ['Z.json', 'a.json', 'b.json', '\uffff.txt', '\u{10000}.txt'])
+    assert.deepEqual(
+      folder.entries.map(({ name }) => name),
+      ['Z.json', 'a.json', 'b.json', '\uffff.txt', '\u{10000}.txt'],
+    )
     assert.deepEqual([folder.entries[0]?.byteLength, folder.baseName, folder.label], [6, 'model folder', shownPath(path)])
     assert.equal((await openFolder(`${path}/sub/..`)).baseName, 'model folder')
   })
@@ -159,15 +170,29 @@ describe('digests', () => {
     const sha = (part: Uint8Array): string => createHash('sha256').update(part).digest('hex')
     const path = file('large.bin', bytes)
     assert.equal(await fileDigest(path), sha(bytes))
-    const ranges = [[0, 0], [0, 5], [5, 1_048_571], [1_048_576, 0], [1_048_576, 1_048_577], [2_200_000, 300_000], [2_500_000, 0]].map(([offset = 0, byteLength = 0]) => ({ offset, byteLength }))
-    assert.deepEqual(await rangeDigests(await openFile(path), ranges), ranges.map(({ offset, byteLength }) => sha(bytes.subarray(offset, offset + byteLength))))
+    const ranges = [
+      [0, 0],
+      [0, 5],
+      [5, 1_048_571],
+      [1_048_576, 0],
+      [1_048_576, 1_048_577],
+      [2_200_000, 300_000],
+      [2_500_000, 0],
+    ].map(([offset = 0, byteLength = 0]) => ({ offset, byteLength }))
+    assert.deepEqual(
+      await rangeDigests(await openFile(path), ranges),
+      ranges.map(({ offset, byteLength }) => sha(bytes.subarray(offset, offset + byteLength))),
+    )
   })
 
   it('read small neighbours together, in pieces of at most 1 MiB', async () => {
     const source = await openFile(file('small.bin', new Uint8Array(3_000_000)))
     let reads = 0
     const counted = { ...source, read: (into: Uint8Array, position: number) => (reads++, assert.ok(into.byteLength <= 1 << 20), source.read(into, position)) }
-    await rangeDigests(counted, Array.from({ length: 30_000 }, (_, i) => ({ offset: i * 100, byteLength: 100 })))
+    await rangeDigests(
+      counted,
+      Array.from({ length: 30_000 }, (_, i) => ({ offset: i * 100, byteLength: 100 })),
+    )
     assert.equal(reads, 3)
   })
 })

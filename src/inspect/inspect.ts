@@ -2,6 +2,7 @@
  * Finds out what a file or folder is and holds: tensors, metadata, facts of its config, and whether all of it obeys the
  * rules of its format. Reads headers only; with `hash` all tensor data, in pieces of 1 MiB. Data only: cli prints it.
  */
+import { openAdapterFile } from '../adapters/formats.js'
 import { readAll, type ByteSource } from '../core/bytes.js'
 import { FileSystemError, FormatError, nameList, UnsupportedError } from '../core/errors.js'
 import { parseJsonObject } from '../core/json.js'
@@ -13,6 +14,7 @@ import { openFile, openFolder, pathKind, type LocalFolder } from '../sources/fil
 import { MAX_CONFIG_BYTES, openModelFolder, readConfig } from '../sources/model.js'
 import { fileKind, notABase, notAModel } from '../sources/recognize.js'
 import { checkConfig } from './check-config.js'
+import { requireFinite } from './check-finite.js'
 import { metadataOf, type InspectedFile, type InspectedMetadata, type InspectedTensor, type Inspection } from './inspection.js'
 
 export interface InspectOptions {
@@ -29,7 +31,6 @@ interface Weights {
 
 const CONFIG = 'config.json'
 const ADAPTER_CONFIG = 'adapter_config.json'
-const ADAPTER_WEIGHTS = 'adapter_model.safetensors'
 
 /**
  * Inspects any file or folder.
@@ -46,12 +47,20 @@ async function inspectFile(source: ByteSource, hash: boolean): Promise<Inspectio
   if (kind === 'torch') throw notABase(source, kind) ?? new UnsupportedError('is a PyTorch checkpoint.', { file: source.name })
   if (kind === 'json') return inspectJson(source, name)
   const weights = await readWeights(source, name, hash)
-  return { kind: kind === 'gguf' ? kind : 'weights', label: source.name, files: [weights.file], ...weightsOf([weights]), config: undefined, notes: [] }
+  return {
+    kind: kind === 'gguf' ? kind : 'weights',
+    label: source.name,
+    files: [weights.file],
+    ...weightsOf([weights]),
+    config: undefined,
+    adapter: undefined,
+    notes: [],
+  }
 }
 
 /** A side file alone: an index or a config. */
 async function inspectJson(source: ByteSource, name: string): Promise<Inspection> {
-  const rest = { label: source.name, files: [{ name, byteLength: source.byteLength, format: 'json' }], tensors: [], metadata: [] }
+  const rest = { label: source.name, files: [{ name, byteLength: source.byteLength, format: 'json' }], tensors: [], metadata: [], adapter: undefined }
   if (name.endsWith('.safetensors.index.json')) {
     const { weightMap, fileNames } = parseShardIndex(await readAll(source, MAX_INDEX_BYTES), source.name)
     return {
@@ -88,12 +97,21 @@ async function inspectModel(folder: LocalFolder, hash: boolean): Promise<Inspect
   const read: Weights[] = []
   for (const { fileName } of shards) read.push(await readWeights(await folder.open(fileName), fileName, hash))
   const notes = facts === undefined ? ['There is no config.json: the model can be merged, but not converted.'] : []
-  return { kind: 'model', label: folder.label, files: listed(folder, read), ...weightsOf(read), config: facts, notes }
+  return { kind: 'model', label: folder.label, files: listed(folder, read), ...weightsOf(read), config: facts, adapter: undefined, notes }
 }
 
 async function inspectAdapter(folder: LocalFolder, hash: boolean): Promise<Inspection> {
-  const weights = await readWeights(await folder.open(ADAPTER_WEIGHTS), ADAPTER_WEIGHTS, hash)
-  return { kind: 'adapter', label: folder.label, files: listed(folder, [weights]), ...weightsOf([weights]), config: undefined, notes: [] }
+  const { facts, files, modules, notes } = await openAdapterFile(folder)
+  const read: Weights[] = []
+  for (const name of files.filter((file) => file.endsWith('.safetensors'))) {
+    const source = await folder.open(name)
+    await requireFinite(
+      source,
+      modules.flatMap(({ A, B }) => [A, B]),
+    )
+    read.push(await readWeights(source, name, hash))
+  }
+  return { kind: 'adapter', label: folder.label, files: listed(folder, read), ...weightsOf(read), config: undefined, adapter: facts, notes }
 }
 
 /** Weights under other names: each file is read for itself. */
@@ -103,7 +121,7 @@ async function inspectLooseFiles(folder: LocalFolder, names: readonly string[], 
   const config = await readConfig(folder)
   const facts = config && checkConfig(config, `${folder.label}/${CONFIG}`, false)
   const kind = read.every(({ file }) => file.format === 'gguf') ? 'gguf' : 'weights'
-  return { kind, label: folder.label, files: listed(folder, read), ...weightsOf(read), config: facts, notes: [] }
+  return { kind, label: folder.label, files: listed(folder, read), ...weightsOf(read), config: facts, adapter: undefined, notes: [] }
 }
 
 async function readWeights(source: ByteSource, file: string, hash: boolean): Promise<Weights> {

@@ -1,4 +1,5 @@
 /** What `inspect` finds out, as plain data: JSON.stringify gives the form that `--json` prints. */
+import type { AdapterFile } from '../adapters/adapter-file.js'
 import type { KeyValue } from '../core/key-value.js'
 import type { ConfigFacts } from './check-config.js'
 
@@ -47,6 +48,8 @@ export interface Inspection {
   readonly tensors: readonly InspectedTensor[]
   readonly metadata: readonly InspectedMetadata[]
   readonly config: ConfigFacts | undefined
+  /** What the adapter says of itself, the effective scale of each module among it. */
+  readonly adapter: AdapterFile['facts'] | undefined
   /** One sentence each. */
   readonly notes: readonly string[]
 }

@@ -42,6 +42,8 @@ export const openDescriptor: OpenBytes = (descriptor) =>
 /** A folder of this machine. */
 export interface LocalFolder extends Folder {
   readonly path: string
+  /** Names of its direct subfolders. */
+  readonly folders: readonly string[]
   /** Names of links that lead nowhere, or in a circle. */
   readonly brokenLinks: readonly string[]
 }
@@ -52,13 +54,14 @@ export interface LocalFolder extends Folder {
  */
 export async function openFolder(path: string): Promise<LocalFolder> {
   const label = shownPath(path)
-  const { entries, brokenLinks } = await listFiles(path, label)
+  const { entries, folders, brokenLinks } = await listFiles(path, label)
   const names = new Set(entries.map(({ name }) => name))
   return {
     label,
     baseName: basename(resolve(path)),
     path: resolve(path),
     entries,
+    folders,
     brokenLinks,
     has: (name) => names.has(name) || (name.includes('/') && isRegularFile(path, name)),
     async open(name) {
@@ -85,19 +88,21 @@ export function shownPath(path: string): string {
   return path.length <= SHOWN_PATH_CHARACTERS ? path : `…${path.slice(1 - SHOWN_PATH_CHARACTERS)}`
 }
 
-async function listFiles(path: string, label: string): Promise<{ entries: readonly FolderEntry[]; brokenLinks: readonly string[] }> {
+async function listFiles(path: string, label: string): Promise<Pick<LocalFolder, 'entries' | 'folders' | 'brokenLinks'>> {
   const entries: FolderEntry[] = []
+  const folders: string[] = []
   const brokenLinks: string[] = []
   try {
     for (const name of await readdir(path)) {
       const found = await stat(join(path, name)).catch(() => undefined)
       if (found === undefined) brokenLinks.push(name)
       else if (found.isFile()) entries.push({ name, byteLength: found.size })
+      else if (found.isDirectory()) folders.push(name)
     }
   } catch (error) {
     throw readingError(error, label)
   }
-  return { entries: entries.sort((a, b) => compareNames(a.name, b.name)), brokenLinks: brokenLinks.sort(compareNames) }
+  return { entries: entries.sort((a, b) => compareNames(a.name, b.name)), folders: folders.sort(compareNames), brokenLinks: brokenLinks.sort(compareNames) }
 }
 
 function isRegularFile(folder: string, name: string): boolean {

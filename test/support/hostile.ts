@@ -1,7 +1,7 @@
 /** The hostile corpus: its manifest, and its folders as they were made. */
-import { cpSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync } from 'node:fs'
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { basename, dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { GOLDEN } from './paths.js'
 
 export interface HostileCase {
@@ -28,14 +28,15 @@ export function hostileCases(wanted: (one: HostileCase) => boolean): readonly Ho
 
 /**
  * Copies a case's folder to a temporary place, with its links: copies of the corpus on some media hold a link as a file
- * whose text is the target. The sibling that some cases point at comes along.
+ * whose text is the target. What some cases point at comes along.
  * @returns the copy, and how to remove it
  */
 export function restoredFolder(one: HostileCase): { readonly path: string; readonly remove: () => void } {
   const root = mkdtempSync(join(tmpdir(), 'hostile-'))
   const path = join(root, one.path)
   cpSync(join(HOSTILE, one.path), path, { recursive: true, verbatimSymlinks: true })
-  cpSync(join(HOSTILE, 'json/outside-secret.safetensors'), join(root, 'json/outside-secret.safetensors'))
+  mkdirSync(join(root, 'json/accept'), { recursive: true })
+  for (const beside of ['json/outside-secret.safetensors', 'json/accept/index-plain']) cpSync(join(HOSTILE, beside), join(root, beside), { recursive: true })
   for (const name of readdirSync(path)) {
     if (!name.endsWith('.safetensors')) continue
     const target = linkText(join(path, name))
@@ -49,7 +50,7 @@ export function restoredFolder(one: HostileCase): { readonly path: string; reado
 function linkText(file: string): string | undefined {
   try {
     const text = readFileSync(file, 'latin1')
-    return /^[-\w./]{1,200}$/.test(text) && basename(dirname(file)) !== '' ? text : undefined
+    return /^[-\w./]{1,200}$/.test(text) ? text : undefined
   } catch {
     return undefined // a link already
   }
