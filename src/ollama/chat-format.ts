@@ -42,11 +42,10 @@ interface Match {
 /** Tries a chat template. Never throws for what the template holds. @param eosTokens  texts of all eos ids, for the stops */
 export async function recogniseChatFormat(template: string, tokens: SpecialTokens, eosTokens: readonly string[] = []): Promise<ChatFormatReport> {
   const study = await studyChatTemplate(template, tokens)
-  if ('failed' in study) return unknownFormat(undefined, eosTokens, `The chat template cannot be read: ${quoted(study.failed)}.`)
+  if ('failed' in study) return unknownFormat(undefined, eosTokens, `The chat template cannot be rendered: ${quoted(study.failed)}.`)
   const { probes } = study
   for (const probe of [probes.oneTurn, probes.twoTurns]) {
-    if (probe.kind === 'failed') return unknownFormat(study, eosTokens, `The chat template cannot be rendered: ${quoted(probe.message)}.`)
-    if (probe.kind === 'raised') return unknownFormat(study, eosTokens, `The chat template refuses a plain conversation: ${quoted(probe.message)}.`)
+    if (probe.kind !== 'text') return unknownFormat(study, eosTokens, `The chat template refuses a plain conversation: ${quoted(probe.message)}.`)
   }
   const barred = reasonForNoTemplate(study)
   if (barred !== undefined) return unknownFormat(study, eosTokens, barred)

@@ -64,14 +64,7 @@ export const CHAT_FORMATS: readonly ChatFormat[] = [
     assistant: ['<start_of_turn>model\n', '<end_of_turn>\n'],
     stops: ['<end_of_turn>'],
   },
-  ...instFormats('llama2', SYS_BLOCK, [
-    // Meta's own starts every exchange with <s>; the first one is Ollama's to add
-    ['', '[INST] ', ' [/INST]', ' ', ' </s><s>'],
-    ['no space around answers', '[INST] ', ' [/INST]', '', '</s><s>'], // LLaMA-Factory's llama2
-    ['one <s>', '[INST] ', ' [/INST]', ' ', ' </s>'],
-    ['one <s>, no space around answers', '[INST] ', ' [/INST]', '', '</s>'],
-    ['no space after answers', '[INST] ', ' [/INST]', ' ', '</s><s>'],
-  ]),
+  // Mistral first: where a template takes no system message, the two names share texts
   ...instFormats('mistral', PARAGRAPH, [
     ['0.1', '[INST] ', ' [/INST]', '', '</s>'],
     ['0.1, space after answers', '[INST] ', ' [/INST]', '', '</s> '],
@@ -79,6 +72,14 @@ export const CHAT_FORMATS: readonly ChatFormat[] = [
     ['0.2, space before turns', ' [INST] ', ' [/INST]', ' ', '</s>'],
     ['0.3', '[INST] ', '[/INST]', ' ', '</s>'],
     ['tekken', '[INST]', '[/INST]', '', '</s>'],
+  ]),
+  ...instFormats('llama2', SYS_BLOCK, [
+    // Meta's own starts every exchange with <s>; the first one is Ollama's to add
+    ['', '[INST] ', ' [/INST]', ' ', ' </s><s>'],
+    ['no space around answers', '[INST] ', ' [/INST]', '', '</s><s>'], // LLaMA-Factory's llama2
+    ['one <s>', '[INST] ', ' [/INST]', ' ', ' </s>'],
+    ['one <s>, no space around answers', '[INST] ', ' [/INST]', '', '</s>'],
+    ['no space after answers', '[INST] ', ' [/INST]', ' ', '</s><s>'],
   ]),
 ]
 

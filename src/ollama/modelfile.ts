@@ -94,14 +94,16 @@ export function whyNotQuotable(text: string, lineBreaks: boolean): string | unde
   if (text.includes('"""')) return 'it holds """, which ends a value and cannot be escaped'
   if (!lineBreaks && /[\r\n]/.test(text)) return 'it holds a line break'
   const unprintable = /[^\p{L}\p{M}\p{N}\p{P}\p{S} \t\r\n]/u.exec(text)?.[0]
-  if (unprintable !== undefined) return `it holds the character U+${(unprintable.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, '0')}, which Ollama drops`
+  if (unprintable !== undefined)
+    return `it holds the character U+${(unprintable.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, '0')}, which Ollama drops`
   return undefined
 }
 
 /** The name as it stands in the Modelfile: ./name.gguf, quoted when blanks stand in it. */
 function fromLine(name: string): string {
   const file = name.startsWith('./') ? name.slice(2) : name
-  if (file === '' || file === '.' || file === '..' || /[/\\]/.test(file)) throw new UnsupportedError(`FROM wants the name of a file next to the Modelfile, not ${quoted(name)}.`)
+  if (file === '' || file === '.' || file === '..' || /[/\\]/.test(file))
+    throw new UnsupportedError(`FROM wants the name of a file next to the Modelfile, not ${quoted(name)}.`)
   const why = whyNotQuotable(file, false) ?? (file.includes('\t') ? 'it holds a tab' : undefined)
   if (why !== undefined) throw new UnsupportedError(`${quoted(name)} cannot stand in a Modelfile: ${why}. Choose another name for the GGUF, or --no-modelfile.`)
   return file.includes(' ') ? `FROM "./${file}"` : `FROM ./${file}`
@@ -111,7 +113,13 @@ function parameterLine(name: string, value: ModelfileValue): string {
   const kind = PARAMETERS.get(name)
   if (kind === undefined) throw new UnsupportedError(`${quoted(name)} is no parameter of Ollama's; known are ${nameList([...PARAMETERS.keys()], 30)}.`)
   const fits =
-    kind === 'text' ? typeof value === 'string' && value !== '' : kind === 'boolean' ? typeof value === 'boolean' : kind === 'integer' ? Number.isSafeInteger(value) : Number.isFinite(value)
+    kind === 'text'
+      ? typeof value === 'string' && value !== ''
+      : kind === 'boolean'
+        ? typeof value === 'boolean'
+        : kind === 'integer'
+          ? Number.isSafeInteger(value)
+          : Number.isFinite(value)
   if (!fits) throw new UnsupportedError(`PARAMETER ${name} takes ${kind === 'text' ? 'a text' : `a ${kind} value`}, not ${quoted(String(value))}.`)
   return `PARAMETER ${name} ${typeof value === 'string' ? quotedLine(name, value) : value}`
 }

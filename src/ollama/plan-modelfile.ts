@@ -47,7 +47,10 @@ export async function modelfileFor(request: ModelfileRequest): Promise<PlannedMo
   const sampling = samplingFrom(request.generationConfig)
   const stops = writableStops(report?.stops ?? stopsOf(undefined, request.eosTokens))
 
-  const chat = systemFault === undefined ? chatNotes(report) : [`No TEMPLATE: the template's own system message cannot stand in a Modelfile (${systemFault}).`, ...WITHOUT_TEMPLATE]
+  const chat =
+    systemFault === undefined
+      ? chatNotes(report)
+      : [`No TEMPLATE: the template's own system message cannot stand in a Modelfile (${systemFault}).`, ...WITHOUT_TEMPLATE]
   const notes = [...(request.extraNotes ?? []), ...chat, ...stops.notes, ...sampling.notes]
   const parameters = new Map<string, ModelfileValue | readonly ModelfileValue[]>(sampling.parameters)
   if (stops.stops.length > 0) parameters.set('stop', stops.stops)

@@ -13,7 +13,8 @@ import { InternalError, UnsupportedError } from '../core/errors.js'
 
 const MAX_TEMPLATE_CHARACTERS = 65_536 // the longest of 71 published templates has 16,738
 const MAX_BLANKS = 1_000 // in one run
-const MAX_STEPS = 250_000 // evaluations, plus the size of every value seen; published templates need up to 14,200 for a probe
+const MAX_STEPS = 200_000 // evaluations, plus the size of every value seen; published templates need up to 14,200 for a probe
+const UNKNOWN_NAME_STEPS = 10 // the engine throws and catches an error for each
 const MAX_VALUE = 8_192 // characters and items of one value; the largest that a published template makes of a probe has 5,800
 const MAX_WIDTH = 1_000 // of indent() and tojson(indent=)
 const FIXED_DATE = '2024-07-26' // a rendering must not depend on the day; templates that ask are marked by `asksForDate`
@@ -153,8 +154,9 @@ function boundEvaluation(interpreter: JinjaInterpreter, templateCharacters: numb
     if (takesWidth) widthsOpen++
     const result = evaluate(node, environment)
     if (takesWidth) widthsOpen--
-    if (widthsOpen > 0 && typeof result.value === 'number' && result.value > MAX_WIDTH) throw new UnsupportedError(`the chat template indents by more than ${MAX_WIDTH}.`)
-    spend(weigh(result) >> 3)
+    if (widthsOpen > 0 && typeof result.value === 'number' && result.value > MAX_WIDTH)
+      throw new UnsupportedError(`the chat template indents by more than ${MAX_WIDTH}.`)
+    spend(result.value === undefined ? UNKNOWN_NAME_STEPS : Array.isArray(result.value) ? weigh(result) : weigh(result) >> 3)
     return result
   }
 }

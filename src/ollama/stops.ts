@@ -69,7 +69,8 @@ function assistantOpeners(study: TemplateStudy): Set<string> {
   const openers = new Set<string>()
   const opened = textWithoutBos(study.probes.oneTurn, study.tokens)
   const unopened = textWithoutBos(study.unopened, study.tokens)
-  if (opened !== undefined && unopened !== undefined && opened.startsWith(unopened)) for (const token of allTokens(opened.slice(unopened.length))) openers.add(token)
+  if (opened !== undefined && unopened !== undefined && opened.startsWith(unopened))
+    for (const token of allTokens(opened.slice(unopened.length))) openers.add(token)
   const past = textBefore(textWithoutBos(study.probes.twoTurns, study.tokens), answer)
   addToken(openers, lastToken(textAfter(past, question)))
   return openers

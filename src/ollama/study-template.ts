@@ -24,16 +24,18 @@ export interface TemplateStudy {
 const TOOLS = /tools?\b|\btool_|\bfunctions\b/i
 const THINKING = /think|reasoning/i
 
-/** @returns the study, or the reason why the template cannot be parsed */
+/** @returns the study, or the reason why the template cannot be parsed, or rendered even for one question */
 export async function studyChatTemplate(source: string, tokens: SpecialTokens): Promise<TemplateStudy | { readonly failed: string }> {
   const template = await openChatTemplate(source, tokens)
   if ('failed' in template) return template
   const open = { openAnswer: true }
   const closed = { openAnswer: false }
+  const first = template.render(PROBES.oneTurn, open)
+  if (first.kind === 'failed') return { failed: first.message } // once is enough: it may have used up its time
   return {
     tokens,
     probes: {
-      oneTurn: template.render(PROBES.oneTurn, open),
+      oneTurn: first,
       systemOneTurn: template.render(PROBES.systemOneTurn, open),
       twoTurns: template.render(PROBES.twoTurns, open),
       systemTwoTurns: template.render(PROBES.systemTwoTurns, open),
