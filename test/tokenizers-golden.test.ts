@@ -11,10 +11,26 @@ import { GOLDEN, SKIP_WITHOUT_GOLDEN } from './support/paths.js'
 
 /** Architecture -> recipe, for those whose tokenizer path is covered. */
 const RECIPES: Record<string, TokenizerRecipe> = {
-  LlamaForCausalLM: 'llama', MistralForCausalLM: 'llama', MixtralForCausalLM: 'llama', GraniteForCausalLM: 'llama', GraniteMoeForCausalLM: 'llama', SmolLM3ForCausalLM: 'llama',
-  Qwen2ForCausalLM: 'sentencePieceOrByteLevel', Qwen3ForCausalLM: 'sentencePieceOrByteLevel', Qwen3MoeForCausalLM: 'sentencePieceOrByteLevel',
-  Olmo2ForCausalLM: 'byteLevel', OlmoeForCausalLM: 'byteLevel', Exaone4ForCausalLM: 'byteLevel', GPT2LMHeadModel: 'byteLevel', GPTNeoXForCausalLM: 'byteLevel', GptOssForCausalLM: 'byteLevel',
-  Starcoder2ForCausalLM: 'byteLevel', FalconForCausalLM: 'byteLevel', StableLmForCausalLM: 'byteLevel', CohereForCausalLM: 'byteLevel', BloomForCausalLM: 'byteLevel',
+  LlamaForCausalLM: 'llama',
+  MistralForCausalLM: 'llama',
+  MixtralForCausalLM: 'llama',
+  GraniteForCausalLM: 'llama',
+  GraniteMoeForCausalLM: 'llama',
+  SmolLM3ForCausalLM: 'llama',
+  Qwen2ForCausalLM: 'sentencePieceOrByteLevel',
+  Qwen3ForCausalLM: 'sentencePieceOrByteLevel',
+  Qwen3MoeForCausalLM: 'sentencePieceOrByteLevel',
+  Olmo2ForCausalLM: 'byteLevel',
+  OlmoeForCausalLM: 'byteLevel',
+  Exaone4ForCausalLM: 'byteLevel',
+  GPT2LMHeadModel: 'byteLevel',
+  GPTNeoXForCausalLM: 'byteLevel',
+  GptOssForCausalLM: 'byteLevel',
+  Starcoder2ForCausalLM: 'byteLevel',
+  FalconForCausalLM: 'byteLevel',
+  StableLmForCausalLM: 'byteLevel',
+  CohereForCausalLM: 'byteLevel',
+  BloomForCausalLM: 'byteLevel',
   DeepseekV3ForCausalLM: 'byteLevel',
 }
 
@@ -42,7 +58,13 @@ function goldenCases(): { name: string; folder: string; expected: { preOverride:
 }
 
 function folderOf(path: string) {
-  return memoryFolder(Object.fromEntries(readdirSync(path).filter((name) => !name.endsWith('.safetensors')).map((name) => [name, readFileSync(join(path, name))])))
+  return memoryFolder(
+    Object.fromEntries(
+      readdirSync(path)
+        .filter((name) => !name.endsWith('.safetensors'))
+        .map((name) => [name, readFileSync(join(path, name))]),
+    ),
+  )
 }
 
 /** A value as makers/ggufdump.py describes it. */
@@ -61,12 +83,14 @@ function described(key: string, value: MetadataValue): GoldenValue {
 function payload(type: string, items: unknown[]): Uint8Array {
   if (type === 'f32') return new Uint8Array(Float32Array.from(items as number[]).buffer)
   if (type === 'i32') return new Uint8Array(Int32Array.from(items as number[]).buffer)
-  return Buffer.concat(items.flatMap((item) => {
-    const bytes = Buffer.from(String(item), 'utf8')
-    const length = Buffer.alloc(8)
-    length.writeBigUInt64LE(BigInt(bytes.length))
-    return [length, bytes]
-  }))
+  return Buffer.concat(
+    items.flatMap((item) => {
+      const bytes = Buffer.from(String(item), 'utf8')
+      const length = Buffer.alloc(8)
+      length.writeBigUInt64LE(BigInt(bytes.length))
+      return [length, bytes]
+    }),
+  )
 }
 
 function pick({ key, type, itemType, length, value, valueSha256, payloadSha256 }: GoldenValue): GoldenValue {
@@ -75,7 +99,7 @@ function pick({ key, type, itemType, length, value, valueSha256, payloadSha256 }
   return payloadSha256 === undefined ? { ...about, value } : { ...about, payloadSha256 }
 }
 
-describe('tokenizer key-values equal the reference converter\'s, in order, type and value', { skip: SKIP_WITHOUT_GOLDEN }, () => {
+describe("tokenizer key-values equal the reference converter's, in order, type and value", { skip: SKIP_WITHOUT_GOLDEN }, () => {
   for (const { name, folder, expected, recipe } of GOLDEN === undefined ? [] : goldenCases()) {
     it(name, async () => {
       const config = parseJsonObject(readFileSync(join(folder, 'config.json')), 'config.json')

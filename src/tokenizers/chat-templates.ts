@@ -34,12 +34,15 @@ export async function readTemplateFiles(files: TokenizerFiles): Promise<ChatTemp
   const jinja = await files.text('chat_template.jinja')
   if (jinja === undefined) return templatesOf((await files.json('chat_template.json'))?.get('chat_template'), 'chat_template.json')
   const templates = [{ name: 'default', template: jinja }]
-  for (const path of additionalFiles(files)) templates.push({ name: path.slice(TEMPLATE_FOLDER.length, -'.jinja'.length), template: (await files.text(path)) ?? '' })
+  for (const path of additionalFiles(files))
+    templates.push({ name: path.slice(TEMPLATE_FOLDER.length, -'.jinja'.length), template: (await files.text(path)) ?? '' })
   return templates
 }
 
 function additionalFiles(files: TokenizerFiles): string[] {
-  const listed = files.folder.entries.map((entry) => entry.name).filter((name) => name.startsWith(TEMPLATE_FOLDER) && name.endsWith('.jinja') && name.split('/').length === 2)
+  const listed = files.folder.entries
+    .map((entry) => entry.name)
+    .filter((name) => name.startsWith(TEMPLATE_FOLDER) && name.endsWith('.jinja') && name.split('/').length === 2)
   const usual = USUAL_NAMES.map((name) => `${TEMPLATE_FOLDER}${name}.jinja`).filter((path) => files.has(path))
   return [...new Set([...listed, ...usual])].sort()
 }

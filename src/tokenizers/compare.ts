@@ -132,6 +132,7 @@ function specialReasons(base: TokenizerFacts, adapter: TokenizerFacts): string[]
 
 function templateReasons(base: TokenizerFacts, adapter: TokenizerFacts): string[] {
   if (adapter.chatTemplates.size === 0) return []
-  const same = adapter.chatTemplates.size === base.chatTemplates.size && [...adapter.chatTemplates].every(([name, template]) => base.chatTemplates.get(name) === template)
+  const same =
+    adapter.chatTemplates.size === base.chatTemplates.size && [...adapter.chatTemplates].every(([name, template]) => base.chatTemplates.get(name) === template)
   return same ? [] : [base.chatTemplates.size === 0 ? 'it has a chat template, the base has none' : 'its chat template is another']
 }

@@ -14,7 +14,8 @@ export function readMerges(merges: Json | undefined, file: string): string[] {
 }
 
 function joined(merge: Json, index: number, file: string): string {
-  if (!isArray(merge) || merge.length !== 2) throw new FormatError(`merge ${index} is ${kindOf(merge)}; all merges must be strings, or all pairs of strings.`, { file })
+  if (!isArray(merge) || merge.length !== 2)
+    throw new FormatError(`merge ${index} is ${kindOf(merge)}; all merges must be strings, or all pairs of strings.`, { file })
   return `${spaced(text(merge[0], index, file))} ${spaced(text(merge[1], index, file))}`
 }
 

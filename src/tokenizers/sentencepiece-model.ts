@@ -30,9 +30,26 @@ export interface SentencePieceModel {
 }
 
 /** The scalars of trainer_spec and normalizer_spec that are kept: field number -> name, and the proto's default. */
-const TRAINER_FIELDS = new Map([[3, 'modelType'], [40, 'unkId'], [41, 'bosId'], [42, 'eosId'], [43, 'padId']])
-const NORMALIZER_FIELDS = new Map([[3, 'addDummyPrefix'], [4, 'removeExtraWhitespaces']])
-const DEFAULTS: readonly (readonly [string, number])[] = [['modelType', 1], ['unkId', 0], ['bosId', 1], ['eosId', 2], ['padId', -1], ['addDummyPrefix', 1], ['removeExtraWhitespaces', 1]]
+const TRAINER_FIELDS = new Map([
+  [3, 'modelType'],
+  [40, 'unkId'],
+  [41, 'bosId'],
+  [42, 'eosId'],
+  [43, 'padId'],
+])
+const NORMALIZER_FIELDS = new Map([
+  [3, 'addDummyPrefix'],
+  [4, 'removeExtraWhitespaces'],
+])
+const DEFAULTS: readonly (readonly [string, number])[] = [
+  ['modelType', 1],
+  ['unkId', 0],
+  ['bosId', 1],
+  ['eosId', 2],
+  ['padId', -1],
+  ['addDummyPrefix', 1],
+  ['removeExtraWhitespaces', 1],
+]
 
 /** Parses the bytes of a tokenizer.model. @throws FormatError with the offset of the fault */
 export function readSentencePieceModel(bytes: Uint8Array, file: string): SentencePieceModel {
@@ -84,7 +101,12 @@ function readPiece(reader: WireReader, message: Field): { text: string; score: n
 }
 
 /** Takes over the scalars that `names` knows; gives the charsmap of a normalizer_spec when there is one. */
-function readScalars(reader: WireReader, message: Field, names: ReadonlyMap<number, string>, settings: Map<string, number>): Uint8Array<ArrayBuffer> | undefined {
+function readScalars(
+  reader: WireReader,
+  message: Field,
+  names: ReadonlyMap<number, string>,
+  settings: Map<string, number>,
+): Uint8Array<ArrayBuffer> | undefined {
   let charsmap: Uint8Array<ArrayBuffer> | undefined
   for (const field of reader.inside(message)) {
     const name = names.get(field.number)
@@ -183,8 +205,10 @@ class WireReader {
   private extent(number: number, wireType: number, at: number, end: number, tagAt: number): Field {
     if (wireType === VARINT) return { number, wireType, start: at, end: this.varint(at, end).next }
     const length = wireType === DELIMITED ? this.varint(at, end) : { value: wireType === FIXED32 ? 4 : 8, next: at }
-    if (wireType !== DELIMITED && wireType !== FIXED32 && wireType !== FIXED64) throw this.fault(`wire type ${wireType} of field ${number}: not a SentencePiece model`, tagAt)
-    if (length.value < 0 || length.value > end - length.next) throw this.fault(`field ${number} has ${length.value} bytes, ${end - length.next} left: the file is cut short or no SentencePiece model`, tagAt)
+    if (wireType !== DELIMITED && wireType !== FIXED32 && wireType !== FIXED64)
+      throw this.fault(`wire type ${wireType} of field ${number}: not a SentencePiece model`, tagAt)
+    if (length.value < 0 || length.value > end - length.next)
+      throw this.fault(`field ${number} has ${length.value} bytes, ${end - length.next} left: the file is cut short or no SentencePiece model`, tagAt)
     return { number, wireType, start: length.next, end: length.next + length.value }
   }
 

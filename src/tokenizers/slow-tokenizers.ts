@@ -45,9 +45,12 @@ export async function slowTokenizer(files: TokenizerFiles): Promise<JsonObject |
   const name = (await files.json('tokenizer_config.json'))?.get('tokenizer_class') ?? 'GPT2Tokenizer'
   const pipeline = CLASSES.get(String(name))
   if (pipeline === undefined) {
-    throw new UnsupportedError(`there is no tokenizer.json, and what ${quoted(String(name))} does with vocab.json is not known here; save the tokenizer as tokenizer.json (transformers: save_pretrained).`, {
-      file: 'tokenizer_config.json',
-    })
+    throw new UnsupportedError(
+      `there is no tokenizer.json, and what ${quoted(String(name))} does with vocab.json is not known here; save the tokenizer as tokenizer.json (transformers: save_pretrained).`,
+      {
+        file: 'tokenizer_config.json',
+      },
+    )
   }
   const merges = (await readMergesFile(files)).filter((merge) => merge.includes(' '))
   return object({
@@ -64,5 +67,8 @@ export async function slowTokenizer(files: TokenizerFiles): Promise<JsonObject |
 export async function readMergesFile(files: TokenizerFiles): Promise<string[]> {
   const lines = ((await files.text('merges.txt')) ?? '').split('\n')
   if (lines[0]?.trimStart().startsWith('#')) lines.shift()
-  return lines.map((line) => line.trim().split(/\s+/)).filter((parts) => parts.length === 2).map((parts) => parts.join(' '))
+  return lines
+    .map((line) => line.trim().split(/\s+/))
+    .filter((parts) => parts.length === 2)
+    .map((parts) => parts.join(' '))
 }

@@ -66,7 +66,8 @@ export async function readSpecialVocab(files: TokenizerFiles, config: JsonObject
   if (search.config.size > 0) readNamedTokens(search, added(tokenizer), found)
   readConfigIds(config, search.kinds, found)
   for (const [kind, id] of options.fallbackIds ?? []) found.set(kind, id)
-  const fromJson = tokenizer === undefined || !options.loadMerges ? [] : readMerges(objectAt(tokenizer, 'model', 'tokenizer.json')?.get('merges'), 'tokenizer.json')
+  const fromJson =
+    tokenizer === undefined || !options.loadMerges ? [] : readMerges(objectAt(tokenizer, 'model', 'tokenizer.json')?.get('merges'), 'tokenizer.json')
   return {
     merges: options.loadMerges && fromJson.length === 0 ? await readMergesFile(files) : fromJson,
     ids: found.ids,

@@ -32,7 +32,8 @@ function decodeStep(step: Json, file: string): Decode {
     if (type === 'Fuse') return (token) => token
     if (type === 'Replace') return replace(step.get('pattern'), String(step.get('content') ?? ''), file)
     if (type === 'Strip') return strip(String(step.get('content') ?? ' '), Number(step.get('start') ?? 0), Number(step.get('stop') ?? 0))
-    if (type === 'Metaspace') return metaspace(String(step.get('replacement') ?? '\u2581'), step.get('prepend_scheme') !== 'never' && step.get('add_prefix_space') !== false)
+    if (type === 'Metaspace')
+      return metaspace(String(step.get('replacement') ?? '\u2581'), step.get('prepend_scheme') !== 'never' && step.get('add_prefix_space') !== false)
   }
   throw new UnsupportedError(`the decoder ${printable(String(type))} is not supported.`, { file })
 }
@@ -68,7 +69,8 @@ function decodeByteFallback(token: string): string {
 
 function replace(pattern: Json | undefined, content: string, file: string): Decode {
   const text = isObject(pattern) ? pattern.get('String') : undefined
-  if (typeof text !== 'string' || text === '') throw new UnsupportedError('a decoder of type Replace has a pattern that is no plain text; that is not supported.', { file })
+  if (typeof text !== 'string' || text === '')
+    throw new UnsupportedError('a decoder of type Replace has a pattern that is no plain text; that is not supported.', { file })
   return (token) => token.replaceAll(text, () => content)
 }
 

@@ -119,7 +119,9 @@ function firstOf(...steps: readonly Step[]): Step {
 
 async function refuseTekken({ files }: Draft): Promise<boolean> {
   if (files.has('tekken.json') && !files.has('tokenizer.json')) {
-    throw new UnsupportedError('is a tokenizer in Mistral\'s own format, which is not supported; put the model\'s tokenizer.json beside it.', { file: 'tekken.json' })
+    throw new UnsupportedError("is a tokenizer in Mistral's own format, which is not supported; put the model's tokenizer.json beside it.", {
+      file: 'tekken.json',
+    })
   }
   return true
 }
@@ -157,7 +159,8 @@ async function byteLevel(draft: Draft): Promise<boolean> {
   const { files, request } = draft
   const vocabulary = await readVocabulary(files)
   if (vocabulary === undefined) throw noTokenizer(draft)
-  if (vocabulary.modelType !== 'BPE') throw new UnsupportedError(`a tokenizer with a ${vocabulary.modelType} model is not supported.`, { file: vocabulary.file })
+  if (vocabulary.modelType !== 'BPE')
+    throw new UnsupportedError(`a tokenizer with a ${vocabulary.modelType} model is not supported.`, { file: vocabulary.file })
   const table = byteLevelTable(vocabulary, request.vocabSize)
   const special = await readSpecialVocab(files, request.config, { loadMerges: true })
   const pre = await recognisePreTokenizer(vocabulary, await files.json('tokenizer_config.json'), special.ids.get('bos'), request.pre)
@@ -179,7 +182,16 @@ function noTokenizer({ request }: Draft): FileSystemError {
 /** CodeLlama: the end of an infill is a token of its own. The other infill tokens have no key in the reference. */
 async function codeLlama(draft: Draft): Promise<boolean> {
   if (draft.request.vocabSize !== 32016) return false
-  await addSpecial(draft, { loadMerges: false, kinds: ['prefix', 'suffix', 'middle', 'eot'], fallbackIds: [['prefix', 32007], ['suffix', 32008], ['middle', 32009], ['eot', 32010]] })
+  await addSpecial(draft, {
+    loadMerges: false,
+    kinds: ['prefix', 'suffix', 'middle', 'eot'],
+    fallbackIds: [
+      ['prefix', 32007],
+      ['suffix', 32008],
+      ['middle', 32009],
+      ['eot', 32010],
+    ],
+  })
   return true
 }
 

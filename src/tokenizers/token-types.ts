@@ -4,7 +4,11 @@
 export const TOKEN_TYPES = { normal: 1, unknown: 2, control: 3, userDefined: 4, unused: 5, byte: 6 } as const
 
 const CONTROL_TEXTS: ReadonlySet<string> = new Set(['<pad>', '<mask>', '<2mass>', '[@BOS@]'])
-const CONTROL_BRACKETS: readonly (readonly [string, string])[] = [['<|', '|>'], ['<｜', '｜>'], ['<unused', '>']]
+const CONTROL_BRACKETS: readonly (readonly [string, string])[] = [
+  ['<|', '|>'],
+  ['<｜', '｜>'],
+  ['<unused', '>'],
+]
 
 /** Law: conversion/base.py `does_token_look_special`. */
 export function looksSpecial(token: string): boolean {

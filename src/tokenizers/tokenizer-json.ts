@@ -40,15 +40,47 @@ export interface Vocabulary {
 /** The named special tokens, in the order in which transformers and gguf-py go through them. */
 export const SPECIAL_NAMES = ['bos', 'eos', 'unk', 'sep', 'pad', 'cls', 'mask'] as const
 
-const LLAMA_DEFAULTS: ReadonlyMap<string, string> = new Map([['unk', '<unk>'], ['bos', '<s>'], ['eos', '</s>']])
+const LLAMA_DEFAULTS: ReadonlyMap<string, string> = new Map([
+  ['unk', '<unk>'],
+  ['bos', '<s>'],
+  ['eos', '</s>'],
+])
 /** Special tokens that a tokenizer class brings where tokenizer_config.json does not name them. */
 const CLASS_DEFAULTS: ReadonlyMap<string, ReadonlyMap<string, string>> = new Map([
   ['LlamaTokenizer', LLAMA_DEFAULTS],
   ['LlamaTokenizerFast', LLAMA_DEFAULTS],
-  ['GPT2Tokenizer', new Map([['unk', '<|endoftext|>'], ['bos', '<|endoftext|>'], ['eos', '<|endoftext|>']])],
-  ['GPT2TokenizerFast', new Map([['unk', '<|endoftext|>'], ['bos', '<|endoftext|>'], ['eos', '<|endoftext|>']])],
-  ['Qwen2Tokenizer', new Map([['unk', '<|endoftext|>'], ['eos', '<|endoftext|>'], ['pad', '<|endoftext|>']])],
-  ['Qwen2TokenizerFast', new Map([['unk', '<|endoftext|>'], ['eos', '<|endoftext|>'], ['pad', '<|endoftext|>']])],
+  [
+    'GPT2Tokenizer',
+    new Map([
+      ['unk', '<|endoftext|>'],
+      ['bos', '<|endoftext|>'],
+      ['eos', '<|endoftext|>'],
+    ]),
+  ],
+  [
+    'GPT2TokenizerFast',
+    new Map([
+      ['unk', '<|endoftext|>'],
+      ['bos', '<|endoftext|>'],
+      ['eos', '<|endoftext|>'],
+    ]),
+  ],
+  [
+    'Qwen2Tokenizer',
+    new Map([
+      ['unk', '<|endoftext|>'],
+      ['eos', '<|endoftext|>'],
+      ['pad', '<|endoftext|>'],
+    ]),
+  ],
+  [
+    'Qwen2TokenizerFast',
+    new Map([
+      ['unk', '<|endoftext|>'],
+      ['eos', '<|endoftext|>'],
+      ['pad', '<|endoftext|>'],
+    ]),
+  ],
 ])
 
 /**
@@ -67,7 +99,15 @@ export async function readVocabulary(files: TokenizerFiles): Promise<Vocabulary 
   const added = new AddedTokens(base, file)
   for (const [index, entry] of listAt(json, 'added_tokens', file).entries()) addFromJson(added, entry, index, file, notes)
   const specialContents = await addFromConfigs(files, added)
-  return { file, modelType: stringAt(model, 'type', file) ?? (isArray(model.get('vocab')) ? 'Unigram' : 'BPE'), base, added: added.byId, specialContents, json, notes }
+  return {
+    file,
+    modelType: stringAt(model, 'type', file) ?? (isArray(model.get('vocab')) ? 'Unigram' : 'BPE'),
+    base,
+    added: added.byId,
+    specialContents,
+    json,
+    notes,
+  }
 }
 
 /** token -> id of the whole vocabulary, as one list by id; an id without a token is a hole. @throws MismatchError, FormatError */
@@ -75,12 +115,16 @@ export function tokensById(vocabulary: Vocabulary, count: number): (string | und
   const tokens = Array.from<string | undefined>({ length: count })
   const put = (token: string, id: number) => {
     if (id >= count) {
-      throw new MismatchError(`the token ${quoted(token)} has id ${id}, but the model's vocab_size is ${count}: ids up to ${count - 1} have a row in the embedding.`, {
-        file: vocabulary.file,
-      })
+      throw new MismatchError(
+        `the token ${quoted(token)} has id ${id}, but the model's vocab_size is ${count}: ids up to ${count - 1} have a row in the embedding.`,
+        {
+          file: vocabulary.file,
+        },
+      )
     }
     const before = tokens[id]
-    if (before !== undefined && before !== token) throw new FormatError(`the tokens ${quoted(before)} and ${quoted(token)} both have id ${id}.`, { file: vocabulary.file })
+    if (before !== undefined && before !== token)
+      throw new FormatError(`the tokens ${quoted(before)} and ${quoted(token)} both have id ${id}.`, { file: vocabulary.file })
     tokens[id] = token
   }
   for (const [token, id] of vocabulary.base) put(token, id)
@@ -138,7 +182,9 @@ class AddedTokens {
     if (token.content === '') return undefined
     const id = this.ids.get(token.content) ?? this.base.get(token.content) ?? this.next
     if (!this.known(token.content) && this.baseIds.has(id))
-      throw new FormatError(`the vocabulary has holes, so that the added token ${quoted(token.content)} would get id ${id}, which is taken.`, { file: this.file })
+      throw new FormatError(`the vocabulary has holes, so that the added token ${quoted(token.content)} would get id ${id}, which is taken.`, {
+        file: this.file,
+      })
     this.next = Math.max(this.next, id + 1)
     this.ids.set(token.content, id)
     this.byId.set(id, token)
@@ -168,7 +214,8 @@ function addFromJson(added: AddedTokens, entry: Json, index: number, file: strin
   const token = addedToken(entry, `added token ${index}`, file)
   const stated = tokenId(entry.get('id'), `added token ${index}`, file)
   const id = added.add(token)
-  if (id !== undefined && id !== stated) notes.push(`${file} gives the added token ${quoted(token.content)} the id ${stated}; the tokenizers library, and so the model, uses ${id}`)
+  if (id !== undefined && id !== stated)
+    notes.push(`${file} gives the added token ${quoted(token.content)} the id ${stated}; the tokenizers library, and so the model, uses ${id}`)
 }
 
 function addedToken(entry: JsonObject, what: string, file: string): AddedToken {
@@ -196,7 +243,8 @@ async function addFromConfigs(files: TokenizerFiles, added: AddedTokens): Promis
 function addFromDecoder(added: AddedTokens, config: JsonObject): void {
   const file = 'tokenizer_config.json'
   const entries = [...(objectAt(config, 'added_tokens_decoder', file) ?? [])].map(([key, value]) => {
-    if (!/^\d{1,10}$/.test(key) || !isObject(value)) throw new FormatError(`"added_tokens_decoder" holds ${quoted(key)}: ${kindOf(value)}; ids and objects wanted.`, { file })
+    if (!/^\d{1,10}$/.test(key) || !isObject(value))
+      throw new FormatError(`"added_tokens_decoder" holds ${quoted(key)}: ${kindOf(value)}; ids and objects wanted.`, { file })
     return { id: Number(key), token: addedToken(value, `added token ${key}`, file) }
   })
   for (const { token } of entries.sort((a, b) => a.id - b.id)) added.add(token)

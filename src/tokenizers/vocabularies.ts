@@ -65,7 +65,8 @@ async function addFromFiles(files: TokenizerFiles, rows: Rows): Promise<number> 
     rows.scores[id] = SCORE_OF_ADDED
     rows.types[id] = type
   }
-  for (const [token, id] of (await files.json('added_tokens.json')) ?? []) put(tokenId(id, `the token ${quoted(token)}`, 'added_tokens.json'), token, TOKEN_TYPES.userDefined)
+  for (const [token, id] of (await files.json('added_tokens.json')) ?? [])
+    put(tokenId(id, `the token ${quoted(token)}`, 'added_tokens.json'), token, TOKEN_TYPES.userDefined)
   const file = 'tokenizer_config.json'
   const config: JsonObject = (await files.json(file)) ?? new Map()
   for (const [key, entry] of objectAt(config, 'added_tokens_decoder', file) ?? []) {
