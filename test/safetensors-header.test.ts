@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import fc from 'fast-check'
 import { FormatError } from '../src/core/errors.js'
 import { memorySource, type ByteSource } from '../src/core/bytes.js'
 import { MAX_HEADER_BYTES, readHeader, type SafetensorsHeader } from '../src/formats/safetensors/header.js'
@@ -220,6 +221,52 @@ describe('the safetensors header', () => {
           bytes.byteLength - read.dataStart,
         )
     }
+  })
+
+  it('answers any mutant of a good file with a FormatError, or with tensors that fill it exactly', async () => {
+    const good = safetensorsFile(
+      `{"__metadata__":{"k":"\\u00e9"},${entry('ab', 'F32', [2, 3], 0, 24)},${entry('c', 'F4', [2], 24, 25)},${entry('e', 'I64', [0, 7], 25, 25)}}`,
+      25,
+    )
+    const edges = [0n, 1n, 0xffn, 0xffff_ffffn, 1n << 32n, (1n << 53n) + 1n, 1n << 63n, (1n << 64n) - 1n]
+    const mutation = fc.oneof(
+      fc.record({
+        kind: fc.constant('put' as const),
+        at: fc.nat(good.byteLength - 1),
+        byte: fc.oneof(fc.nat(255), fc.constantFrom(...new TextEncoder().encode('"{}[],:0123456789-.eE\\ '))),
+      }),
+      fc.record({
+        kind: fc.constant('insert' as const),
+        at: fc.nat({ max: good.byteLength - 9 }),
+        byte: fc.constantFrom(...new TextEncoder().encode('"{}[],:0189-.e\\ ')),
+      }),
+      fc.record({ kind: fc.constant('length' as const), value: fc.constantFrom(...edges) }),
+      fc.record({ kind: fc.constant('cut' as const), at: fc.nat(good.byteLength) }),
+    )
+    await fc.assert(
+      fc.asyncProperty(fc.array(mutation, { minLength: 1, maxLength: 3 }), async (mutations) => {
+        let bytes = good.slice()
+        for (const one of mutations) {
+          if (one.kind === 'put') bytes[one.at] = one.byte
+          else if (one.kind === 'cut') bytes = bytes.slice(0, one.at)
+          else if (bytes.byteLength < 8) continue
+          else if (one.kind === 'length') new DataView(bytes.buffer).setBigUint64(0, one.value, true)
+          else {
+            const at = Math.min(8 + one.at, bytes.byteLength)
+            bytes = Uint8Array.from([...bytes.subarray(0, at), one.byte, ...bytes.subarray(at)])
+            const view = new DataView(bytes.buffer)
+            view.setBigUint64(0, BigInt.asUintN(64, view.getBigUint64(0, true) + 1n), true)
+          }
+        }
+        const read = await readHeader(inMemory(bytes)).catch((error: unknown) => assert.ok(error instanceof FormatError, String(error)))
+        if (read)
+          assert.equal(
+            read.tensors.reduce((sum, { byteLength }) => sum + byteLength, read.dataStart),
+            bytes.byteLength,
+          )
+      }),
+      { numRuns: 2000 },
+    )
   })
 
   it('parses a header of 60,000 tensors in well under a second', async () => {
