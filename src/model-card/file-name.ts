@@ -80,9 +80,11 @@ export function fillTemplate(fileName: string, typeName: string): string {
   const numbering = new Set<string>()
   return fileName.replace(/\{\{|\}\}|\{([^{}]*)\}|[{}]/g, (found: string, name?: string) => {
     if (found === '{{' || found === '}}') return found[0] ?? ''
-    if (name === undefined) throw new UsageError(`the file name ${quoted(fileName)} has a single ${quoted(found)}; write ${quoted(found + found)} for a brace in the name.`)
+    if (name === undefined)
+      throw new UsageError(`the file name ${quoted(fileName)} has a single ${quoted(found)}; write ${quoted(found + found)} for a brace in the name.`)
     const fill = PLACEHOLDERS.get(name)
-    if (fill === undefined) throw new UsageError(`the file name ${quoted(fileName)} has the placeholder ${quoted(found)}; known are {ftype}, {outtype}, {FTYPE}, {OUTTYPE} and {}.`)
+    if (fill === undefined)
+      throw new UsageError(`the file name ${quoted(fileName)} has the placeholder ${quoted(found)}; known are {ftype}, {outtype}, {FTYPE}, {OUTTYPE} and {}.`)
     // Python numbers '{}' by itself: a second one would be argument 1, which there is not, and it does not mix with '{0}'
     if ((name === '' && numbering.size > 0) || (name === '0' && numbering.has(''))) {
       throw new UsageError(`the file name ${quoted(fileName)} uses ${quoted(found)} after {} or {0}; write {ftype} for each.`)

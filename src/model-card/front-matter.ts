@@ -13,7 +13,7 @@
 import { isAlias, isMap, isScalar, isSeq, parseDocument } from 'yaml'
 import type { ParsedNode } from 'yaml'
 
-import { printable, quoted } from '../core/errors.js'
+import { FormatError, printable, quoted } from '../core/errors.js'
 import { indentFlowLines } from './flow-indent.js'
 import { plainScalar } from './yaml-scalar.js'
 import type { CardMap, CardValue } from './yaml-scalar.js'
@@ -85,7 +85,8 @@ function refusal(block: string): string | undefined {
 
 function parse(block: string): FrontMatter {
   // failsafe: every scalar stays text, and the reader below gives it PyYAML's type
-  const options = { version: '1.1', schema: 'failsafe', strict: false, uniqueKeys: false, prettyErrors: false, logLevel: 'silent' } as const
+  // logLevel: nothing is printed either way, but 'silent' would also hide a second document
+  const options = { version: '1.1', schema: 'failsafe', strict: false, uniqueKeys: false, prettyErrors: false, logLevel: 'error' } as const
   let document = parseDocument(block, options)
   const fault = document.errors[0]
   if (fault !== undefined) document = parseDocument(indentFlowLines(block), options)
@@ -113,7 +114,7 @@ class NodeReader {
   }
 
   value(node: ParsedNode | null, depth: number): CardValue {
-    if (depth > MAX_DEPTH) throw new RangeError('it is nested too deeply.')
+    if (depth > MAX_DEPTH) throw new FormatError('it is nested too deeply.')
     if (node === null) return null
     if (isAlias(node)) {
       const value = this.anchors.get(node.source)
@@ -148,7 +149,7 @@ class NodeReader {
   private mergeSources(source: CardValue): readonly CardMap[] {
     const sources = Array.isArray(source) ? (source as readonly CardValue[]) : [source]
     return sources.map((one) => {
-      if (!(one instanceof Map)) throw new TypeError('"<<" stands for a value that is no map.')
+      if (!(one instanceof Map)) throw new FormatError('"<<" stands for a value that is no map.')
       return one as CardMap
     })
   }
@@ -157,7 +158,7 @@ class NodeReader {
     const all = new Map<string, CardValue>()
     for (const source of merges) {
       this.merged += source.size
-      if (this.merged > MAX_MERGED_KEYS) throw new RangeError('it merges too many keys ("<<").')
+      if (this.merged > MAX_MERGED_KEYS) throw new FormatError('it merges too many keys ("<<").')
       for (const [key, value] of source) if (!all.has(key)) all.set(key, value)
     }
     for (const [key, value] of own) all.set(key, value)

@@ -93,7 +93,11 @@ export async function generalKeyValues(request: GeneralRequest): Promise<General
     return value?.type === 'string' ? value.value : undefined
   }
   return {
-    keyValues: [...inOrder(values), ...REFERENCE_FIELDS.flatMap((field) => referenceKeyValues(field, sources)), ...LIST_FIELDS.flatMap((field) => listKeyValues(field, sources))],
+    keyValues: [
+      ...inOrder(values),
+      ...REFERENCE_FIELDS.flatMap((field) => referenceKeyValues(field, sources)),
+      ...LIST_FIELDS.flatMap((field) => listKeyValues(field, sources)),
+    ],
     name: text('general.name') ?? '',
     basename: text('general.basename'),
     finetune: text('general.finetune'),
@@ -141,13 +145,16 @@ function referenceKeyValues(field: ReferenceField, sources: Sources): readonly K
   const fromOverride = override.get(field.override)
   const place = fromOverride === undefined ? `README.md: ${field.card[0]}` : `--metadata: ${field.override}`
   if (fromOverride === null) return []
-  const given = typeof fromOverride === 'string' ? [...fromOverride] : fromOverride // a text is a list of characters to the reference
+  const given = asList(fromOverride)
   if (given !== undefined && !isCardList(given)) notes.leftOut(place, kindOfValue(given), 'a list of objects')
   const all = isCardList(given) ? given : cardReferences(card, field.card, sources.totalParams)
   if (all === undefined) return []
   if (all.length > MAX_REFERENCES) notes.add(`${place} has ${all.length} entries; the first ${MAX_REFERENCES} are written.`)
   const entries = all.slice(0, MAX_REFERENCES)
-  return [{ key: `${field.prefix}.count`, value: u32(entries.length) }, ...entries.flatMap((entry, index) => referenceParts(entry, `${field.prefix}.${index}`, `${place}, entry ${index}`, notes))]
+  return [
+    { key: `${field.prefix}.count`, value: u32(entries.length) },
+    ...entries.flatMap((entry, index) => referenceParts(entry, `${field.prefix}.${index}`, `${place}, entry ${index}`, notes)),
+  ]
 }
 
 /** An entry that is no map is counted, and says nothing. */
@@ -164,17 +171,22 @@ function referenceParts(entry: CardValue, prefix: string, place: string, notes: 
 }
 
 function listKeyValues(field: ListField, sources: Sources): readonly KeyValue[] {
-  const given = sources.override.get(field.key)
+  const given = asList(sources.override.get(field.key))
   if (given === null) return []
   const place = `--metadata: ${field.key}`
   let value: MetadataValue | undefined
   if (isCardList(given)) value = arrayOf(given, place, sources.notes)
-  else if (typeof given === 'string') value = arrayOf([...given], place, sources.notes) // a text is a list of characters to the reference
   else {
     if (given !== undefined) sources.notes.leftOut(place, kindOfValue(given), 'a list of texts')
     value = arrayOf(cardItems(sources.card, field.card), `README.md: ${field.card[0]}`, sources.notes)
   }
   return value === undefined ? [] : [{ key: field.key, value }]
+}
+
+/** To the reference, a text of --metadata is the list of its characters, and {} an empty list. */
+function asList(value: CardValue | undefined): CardValue | undefined {
+  if (typeof value === 'string') return [...value]
+  return value instanceof Map && value.size === 0 ? [] : value
 }
 
 function cardItems(card: CardMap, keys: readonly string[]): readonly CardValue[] {
@@ -240,7 +252,11 @@ function unreadable(error: unknown, notes: Notes): JsonObject {
 }
 
 function noteUnusedOverrides({ override, notes }: Sources): void {
-  const known = new Set([...GENERAL_FIELDS.filter(({ fixed }) => !fixed).map(({ key }) => key), ...REFERENCE_FIELDS.map((field) => field.override), ...LIST_FIELDS.map(({ key }) => key)])
+  const known = new Set([
+    ...GENERAL_FIELDS.filter(({ fixed }) => !fixed).map(({ key }) => key),
+    ...REFERENCE_FIELDS.map((field) => field.override),
+    ...LIST_FIELDS.map(({ key }) => key),
+  ])
   const unknown = [...override.keys()].filter((key) => !known.has(key))
   if (unknown.length > 0) notes.add(`--metadata: ${nameList(unknown)} cannot be set that way and ${unknown.length === 1 ? 'is' : 'are'} not used.`)
 }

@@ -40,16 +40,27 @@ export function modelIdComponents(id: string, totalParams: number): ModelIdCompo
   const organization = slash < 0 || id.startsWith('.') ? undefined : id.slice(0, slash) // './' and '../' are no organizations
   const fullName = id.slice(slash + 1)
 
-  const parts: Part[] = fullName.split('-').filter((text) => text !== '').map((text) => ({ text, kinds: new Set() }))
+  const parts: Part[] = fullName
+    .split('-')
+    .filter((text) => text !== '')
+    .map((text) => ({ text, kinds: new Set() }))
   parts.forEach((part, index) => annotate(part, index, totalParams))
   preferNumericSizes(parts)
   markBasename(parts)
 
-  const joined = (kind: Kind): string | undefined => parts.filter(({ kinds }) => kinds.has(kind)).map(({ text }) => text).join('-') || undefined
+  const joined = (kind: Kind): string | undefined =>
+    parts
+      .filter(({ kinds }) => kinds.has(kind))
+      .map(({ text }) => text)
+      .join('-') || undefined
   const sizes = new Set(parts.filter(({ kinds }) => kinds.has('sizeLabel')).map(({ text }) => text))
   const size = [...sizes].join('-') || undefined
   const finetune = joined('finetune')
-  const version = parts.filter(({ kinds }) => kinds.has('version') && !kinds.has('basename')).map(({ text }) => text).join('-') || undefined
+  const version =
+    parts
+      .filter(({ kinds }) => kinds.has('version') && !kinds.has('basename'))
+      .map(({ text }) => text)
+      .join('-') || undefined
   // a name without any of the three is too ambiguous to call it a base name
   const basename = size === undefined && finetune === undefined && version === undefined ? undefined : joined('basename')
   return {
@@ -64,7 +75,9 @@ export function modelIdComponents(id: string, totalParams: number): ModelIdCompo
 
 /** A name for people: dashes become spaces, lower-case words are capitalized unless they are versions or start with a digit. */
 export function idToTitle(id: string): string {
-  return words(strip(id).replaceAll('-', ' ')).map((word) => (isLower(word) && !/^(?:v\p{Nd}+(?:\.\p{Nd}+)*$|\p{Nd})/u.test(word) ? titleOfLower(word) : word)).join(' ')
+  return words(strip(id).replaceAll('-', ' '))
+    .map((word) => (isLower(word) && !/^(?:v\p{Nd}+(?:\.\p{Nd}+)*$|\p{Nd})/u.test(word) ? titleOfLower(word) : word))
+    .join(' ')
 }
 
 /** Says what a part is, by itself; normalizes the spelling of types and sizes. */

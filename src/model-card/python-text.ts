@@ -67,7 +67,12 @@ export function titleOfLower(text: string): string {
 }
 
 const GEORGIAN = /^[\u10d0-\u10fa\u10fd-\u10ff]$/u // has capitals, but no title form of its own
-const DIGRAPHS: ReadonlyMap<string, string> = new Map([['ǆ', 'ǅ'], ['ǉ', 'ǈ'], ['ǌ', 'ǋ'], ['ǳ', 'ǲ']])
+const DIGRAPHS: ReadonlyMap<string, string> = new Map([
+  ['ǆ', 'ǅ'],
+  ['ǉ', 'ǈ'],
+  ['ǌ', 'ǋ'],
+  ['ǳ', 'ǲ'],
+])
 const GREEK_IOTA_BELOW = /^[\u1f80-\u1fff]$/u
 
 /** A letter's title form: its capital, except where one capital would be several letters. */

@@ -46,7 +46,10 @@ export function textOf(value: CardValue | undefined, place: string, notes: Notes
 /** A list of texts, joined with commas, or a text. */
 export function joinedText(value: CardValue | undefined, place: string, notes: Notes): string | undefined {
   if (!isCardList(value)) return textOf(value, place, notes)
-  return value.map((item) => (typeof item === 'string' ? item : notes.leftOut(`an entry of ${place}`, kindOfValue(item), 'a text'))).filter((item) => item !== undefined).join(',')
+  return value
+    .map((item) => (typeof item === 'string' ? item : notes.leftOut(`an entry of ${place}`, kindOfValue(item), 'a text')))
+    .filter((item) => item !== undefined)
+    .join(',')
 }
 
 /** A number as struct.pack takes it: booleans are 0 and 1, nothing is rounded to an integer. */

@@ -26,7 +26,8 @@ const FLOAT_BASE_60 = /^[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+\.[0-9_]*$/
 const INFINITE = /^(?:[-+]?\.(?:inf|Inf|INF))$/
 const NOT_A_NUMBER = /^\.(?:nan|NaN|NAN)$/
 const INTEGER = /^(?:[-+]?0b[0-1_]+|[-+]?0[0-7_]+|[-+]?(?:0|[1-9][0-9_]*)|[-+]?0x[0-9a-fA-F_]+|[-+]?[1-9][0-9_]*(?::[0-5]?[0-9])+)$/
-const DATE = /^(?:[0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(?:[Tt]|[ \t]+)[0-9]{1,2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]*)?(?:[ \t]*(?:Z|[-+][0-9]{1,2}(?::[0-9]{2})?))?)$/
+const DATE = /^[0-9]{4}-[0-9]{2}-[0-9]{2}$/
+const TIME = /^[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(?:[Tt]|[ \t]+)[0-9]{1,2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]*)?(?:[ \t]*(?:Z|[-+][0-9]{1,2}(?::[0-9]{2})?))?$/
 
 const MAX_DIGITS = 4300 // Python refuses longer integers, and BigInt takes quadratic time
 
@@ -39,7 +40,7 @@ export function plainScalar(text: string): CardValue {
   if (NOT_A_NUMBER.test(text)) return { float: Number.NaN }
   if (FLOAT_BASE_60.test(text)) return { float: base60(text.replaceAll('_', '')) }
   if (INTEGER.test(text)) return integer(text)
-  if (DATE.test(text)) return { other: 'a date' }
+  if (DATE.test(text) || TIME.test(text)) return { other: 'a date' }
   return text
 }
 
@@ -58,6 +59,9 @@ function integer(text: string): CardValue {
 
 /** `1:30` is 90: hours, minutes and seconds of YAML 1.1. */
 function base60(text: string): number {
-  const size = text.replace(/^[-+]/, '').split(':').reduce((sum, part) => sum * 60 + Number(part), 0)
+  const size = text
+    .replace(/^[-+]/, '')
+    .split(':')
+    .reduce((sum, part) => sum * 60 + Number(part), 0)
   return text.startsWith('-') ? -size : size
 }
