@@ -127,7 +127,7 @@ function openingOf(format: ChatFormat): string {
 /**
  * The format in Ollama's template language, equal to writeConversation for any alternating conversation.
  *
- * The first branch is for servers that hand over `.Messages` (0.2 and newer); the last answer stays open, so that it can be continued. Older servers run the
+ * The first branch is for servers that hand over `.Messages` (0.2.2 and newer); the last answer stays open, so that it can be continued. Older servers run the
  * template once per exchange with `.System`, `.Prompt` and `.Response`; they look for `.Response` at the top level only and cut what follows it.
  */
 export function goTemplateOf(format: ChatFormat): string {

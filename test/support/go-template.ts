@@ -14,7 +14,7 @@ type Node =
   | { readonly kind: 'text'; readonly text: string }
   | { readonly kind: 'print'; readonly value: Expression }
   | { readonly kind: 'declare' | 'assign'; readonly name: string; readonly value: Expression }
-  | { readonly kind: 'if'; readonly test: Expression; readonly then: readonly Node[]; readonly otherwise: readonly Node[] }
+  | { readonly kind: 'if'; readonly test: Expression; readonly body: readonly Node[]; readonly otherwise: readonly Node[] }
   | { readonly kind: 'range'; readonly index: string; readonly item: string; readonly over: Expression; readonly body: readonly Node[] }
 
 export interface Message {
@@ -22,7 +22,7 @@ export interface Message {
   readonly content: string
 }
 
-/** The prompt that Ollama sends for a chat. `server` is 'messages' from 0.2 on; before, the template ran once for each exchange. */
+/** The prompt that Ollama sends for a chat. `server` is 'messages' from 0.2.2 on; before, the template ran once for each exchange. */
 export function renderLikeOllama(template: string, chat: readonly Message[], server: 'messages' | 'exchanges'): string {
   const nodes = parseGoTemplate(template)
   const messages = collate(chat)
@@ -114,7 +114,7 @@ export function parseGoTemplate(source: string): readonly Node[] {
     let otherwise: readonly Node[] = []
     if (then.end.startsWith('else if ')) otherwise = [parseIf(then.end.slice(8))]
     else if (then.end === 'else') otherwise = parseList('end').nodes
-    return { kind: 'if', test: parseExpression(test), then: then.nodes, otherwise }
+    return { kind: 'if', test: parseExpression(test), body: then.nodes, otherwise }
   }
   const parseAction = (action: string): Node => {
     if (action.startsWith('if ')) return parseIf(action.slice(3))
@@ -190,7 +190,7 @@ function run(nodes: readonly Node[], dot: Value, outer: readonly Map<string, Val
   for (const node of nodes) {
     if (node.kind === 'text') text += node.text
     else if (node.kind === 'print') text += printed(evaluate(node.value, dot, scopes))
-    else if (node.kind === 'if') text += run(isTrue(evaluate(node.test, dot, scopes)) ? node.then : node.otherwise, dot, scopes)
+    else if (node.kind === 'if') text += run(isTrue(evaluate(node.test, dot, scopes)) ? node.body : node.otherwise, dot, scopes)
     else if (node.kind === 'range') text += runRange(node, dot, scopes)
     else {
       const scope = node.kind === 'declare' ? scopes.at(-1) : scopes.findLast((variables) => variables.has(node.name))
