@@ -2,8 +2,10 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { existsSync, readFileSync, readdirSync } from 'node:fs'
-import { join, relative, sep } from 'node:path'
+import { basename, join, relative, sep } from 'node:path'
 import { describe, it } from 'node:test'
+import { ToolkitError } from '../src/core/errors.js'
+import { inspect } from '../src/inspect/inspect.js'
 import { FIXTURES } from './support/paths.js'
 
 interface Row {
@@ -63,4 +65,37 @@ describe('the fixtures', () => {
     const bytes = rows.filter(({ path }) => path.startsWith('golden/')).reduce((sum, row) => sum + row.bytes, 0)
     assert.ok(bytes > 0 && bytes <= MAX_GOLDEN_BYTES, `${bytes} bytes`)
   })
+})
+
+interface HostileFile {
+  readonly path: string
+  readonly expect: 'accept' | 'reject'
+  readonly reason: string
+  readonly tensors?: Readonly<Record<string, { readonly dtype: string; readonly shape: readonly number[]; readonly sha256: string }>>
+}
+
+describe('the hostile files of the project', () => {
+  const folder = join(FIXTURES, 'golden', 'hostile')
+  const { files } = JSON.parse(readFileSync(join(folder, 'manifest.json'), 'utf8')) as { files: readonly HostileFile[] }
+
+  it('are of both kinds', () => {
+    assert.deepEqual([...new Set(files.map(({ expect }) => expect))].sort(), ['accept', 'reject'])
+  })
+
+  for (const { path, expect, reason, tensors } of files) {
+    const name = basename(path)
+    if (expect === 'reject') {
+      it(`refuse to be read: ${name} (${reason})`, async () => {
+        await assert.rejects(
+          inspect(join(folder, path), { hash: true }),
+          (error) => error instanceof ToolkitError && [3, 4].includes(error.exitCode) && error.message.includes(name),
+        )
+      })
+    } else {
+      it(`are read to the last bit: ${name} (${reason})`, async () => {
+        const read = await inspect(join(folder, path), { hash: true })
+        assert.deepEqual(Object.fromEntries(read.tensors.map(({ name, dtype, shape, sha256 }) => [name, { dtype, shape, sha256 }])), tensors)
+      })
+    }
+  }
 })
