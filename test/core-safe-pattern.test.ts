@@ -15,20 +15,21 @@ const atom = fc.oneof(
 const repeats = fc.constantFrom('', '', '', '*', '+', '?', '{2}', '{0,2}', '{1,}', '*?', '+?', '??')
 const { pattern } = fc.letrec<{ pattern: string; sequence: string; item: string }>((tie) => ({
   item: fc.oneof(
-    { depthSize: 'small', withCrossShrink: true },
+    { maxDepth: 3, withCrossShrink: true },
     fc.tuple(atom, repeats).map(([text, repeat]) => (/^(?:[\^$]|\\[bB])$/.test(text) ? text : text + repeat)),
     fc.tuple(tie('pattern'), fc.constantFrom('(', '(?:'), repeats).map(([text, opening, repeat]) => `${opening}${text})${repeat}`),
   ),
   sequence: fc.array(tie('item'), { maxLength: 4 }).map((items) => items.join('')),
   pattern: fc.array(tie('sequence'), { minLength: 1, maxLength: 3 }).map((options) => options.join('|')),
 }))
-const text = fc.string({ unit: fc.constantFrom('a', 'b', 'l', '0', '1', '_', '.', ' ', '-'), minLength: 1, maxLength: 8 }) // Python's \B differs on an empty text
+const text = fc.string({ unit: fc.constantFrom('a', 'b', 'l', '0', '1', '_', '.', ' ', '-'), minLength: 1, maxLength: 6 }) // Python's \B differs on an empty text
 
 describe('safe patterns', () => {
   it('match what a JavaScript RegExp matches, for random patterns and texts', () => {
     fc.assert(
       fc.property(pattern, fc.array(text, { minLength: 1, maxLength: 6 }), (source, texts) => {
         const ours = compile(source)
+        fc.pre(!ours.explodesInPython) // JavaScript would not come back either
         for (const sample of texts) {
           assert.equal(ours.search(sample), new RegExp(source).test(sample), `search ${source} in ${sample}`)
           assert.equal(ours.matchStart(sample), new RegExp(`^(?:${source})`).test(sample), `match ${source} on ${sample}`)
