@@ -1,0 +1,101 @@
+/**
+ * THE table of adapter formats: how each is recognised by the folder's files and config, and who opens it. The first
+ * row that recognises a folder has it. Formats that are not read yet are rows too, so that they are refused by name.
+ */
+import { readAll } from '../core/bytes.js'
+import { FileSystemError, nameList, quoted, UnsupportedError, UsageError } from '../core/errors.js'
+import { parseJsonObject, type JsonObject } from '../core/json.js'
+import type { AdapterFile, AdapterFolder } from './adapter-file.js'
+import { MAX_CONFIG_BYTES, openPeftAdapter, PEFT_CONFIG } from './peft.js'
+
+/** What a format is recognised by. */
+interface Clues {
+  readonly folder: AdapterFolder
+  /** The weights file, when the user named a file and not a folder. */
+  readonly weightsName: string | undefined
+  /** adapter_config.json, when there is one. */
+  readonly config: JsonObject | undefined
+}
+
+interface FormatRow {
+  /** For people. */
+  readonly name: string
+  recognise(clues: Clues): boolean
+  open(clues: Clues): Promise<AdapterFile>
+}
+
+const FORMATS: readonly FormatRow[] = [
+  notYet('GGUF LoRA', 'give the adapter that it was converted from', ({ weightsName, config, folder }) =>
+    weightsName === undefined ? config === undefined && someFile(folder, '.gguf') : weightsName.endsWith('.gguf'),
+  ),
+  notYet('MLX-LM', 'convert it to PEFT', ({ config }) => config !== undefined && (config.has('fine_tune_type') || config.has('lora_parameters'))),
+  {
+    name: 'PEFT',
+    recognise: ({ config }) => config !== undefined,
+    open: ({ folder, weightsName }) => openPeftAdapter(folder, weightsName),
+  },
+  notYet('LitGPT', 'convert it to PEFT', ({ folder, weightsName }) => weightsName === 'lit_model.pth.lora' || folder.has('lit_model.pth.lora')),
+  notYet('loralib', 'its file does not hold lora_alpha; save it as a PEFT adapter', ({ folder, weightsName }) =>
+    weightsName === undefined ? !isWholeModel(folder) && (someFile(folder, '.pt') || someFile(folder, '.bin')) : /\.(?:pt|pth|bin|ckpt)$/.test(weightsName),
+  ),
+  notYet('kohya, diffusers or LyCORIS', `give the folder of a PEFT adapter, with ${PEFT_CONFIG}`, ({ folder, weightsName }) =>
+    weightsName === undefined ? !isWholeModel(folder) && someFile(folder, '.safetensors') : weightsName.endsWith('.safetensors'),
+  ),
+]
+
+/**
+ * Opens an adapter of any known format, without a base.
+ * @param folder       the folder that the user named, or that holds the file
+ * @param weightsName  name of the weights file in it, when the user named a file
+ * @throws UnsupportedError for formats not read yet, FileSystemError or UsageError for folders that hold no adapter
+ */
+export async function openAdapterFile(folder: AdapterFolder, weightsName?: string): Promise<AdapterFile> {
+  const clues = { folder, weightsName, config: await readConfig(folder) }
+  const format = FORMATS.find((row) => row.recognise(clues))
+  if (format === undefined) throw noAdapter(folder)
+  return format.open(clues)
+}
+
+async function readConfig(folder: AdapterFolder): Promise<JsonObject | undefined> {
+  if (!folder.has(PEFT_CONFIG)) return undefined
+  const source = await folder.open(PEFT_CONFIG)
+  return parseJsonObject(await readAll(source, MAX_CONFIG_BYTES), source.name)
+}
+
+function notYet(name: string, wayOut: string, recognise: (clues: Clues) => boolean): FormatRow {
+  return {
+    name,
+    recognise,
+    async open({ folder, weightsName }) {
+      const file = weightsName === undefined ? folder.label : `${folder.label}/${weightsName}`
+      throw new UnsupportedError(`adapters of this format (${name}) are not yet supported: ${wayOut}.`, { file })
+    },
+  }
+}
+
+function someFile(folder: AdapterFolder, ending: string): boolean {
+  return folder.entries.some(({ name }) => name.endsWith(ending))
+}
+
+function isWholeModel(folder: AdapterFolder): boolean {
+  return folder.has('config.json') || folder.entries.some(({ name }) => /^(?:model|pytorch_model)(?:-\d+-of-\d+)?\.(?:safetensors|bin)(?:\.index\.json)?$/.test(name))
+}
+
+function noAdapter(folder: AdapterFolder): UsageError | FileSystemError {
+  const checkpoints = (folder.folders ?? [])
+    .flatMap((name) => {
+      const step = /^checkpoint-(\d{1,12})$/.exec(name)?.[1]
+      return step === undefined ? [] : [{ name, step: Number(step) }]
+    })
+    .sort((a, b) => a.step - b.step)
+  const newest = checkpoints.at(-1)
+  if (newest !== undefined) {
+    const names = checkpoints.map(({ name }) => name)
+    return new FileSystemError(`holds no ${PEFT_CONFIG} itself, but ${nameList(names, 8)}: name one of them; the newest is ${quoted(newest.name)}.`, { file: folder.label })
+  }
+  if (isWholeModel(folder)) {
+    return new UsageError(`is a whole model, not an adapter (no ${PEFT_CONFIG}): the base comes first, then the adapters.`, { file: folder.label })
+  }
+  const found = folder.entries.length === 0 ? 'nothing' : nameList(folder.entries.map(({ name }) => name))
+  return new FileSystemError(`holds no adapter: ${PEFT_CONFIG} wanted, ${found} found.`, { file: folder.label })
+}
