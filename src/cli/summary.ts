@@ -16,10 +16,11 @@ export function summary(plan: Plan, result: ExecuteResult, { seconds, peakBytes 
   if (verbose) lines.push(...plan.tensors.map((tensor) => `  ${tensorLine(tensor, plan)}`))
   for (const [name, hash] of result.hashes) lines.push(`  sha256 ${hash}  ${name}`)
   const modelfile = plan.sideFiles.find(({ name }) => /(?:^|\.)Modelfile$/.test(name))
-  if (modelfile !== undefined) lines.push(`next: ${ollamaCreateLine(plan.target.replace(/\.gguf$/i, ''), join(plan.root, modelfile.name), process.platform === 'win32' ? 'win32' : 'posix')}`)
+  if (modelfile !== undefined) lines.push(`next: ${ollamaCreateLine(plan.target.replace(/(?:[-_.](?:f32|f16|bf16|q8_0))?\.gguf$/i, ''), join(plan.root, modelfile.name), process.platform === 'win32' ? 'win32' : 'posix')}`)
   return `${lines.join('\n')}\n`
 }
 
 function percent(ratio: number): string {
-  return Number.isFinite(ratio) ? `${(ratio * 100).toPrecision(2)} %` : 'all'
+  if (!Number.isFinite(ratio)) return 'all'
+  return `${ratio >= 0.1 ? (ratio * 100).toFixed(0) : (ratio * 100).toPrecision(2)} %`
 }

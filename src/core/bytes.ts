@@ -41,7 +41,7 @@ export interface Folder {
   readonly label: string
   /** Last part of its absolute path: the name that metadata is derived from. */
   readonly baseName: string
-  /** Regular files of the folder (links resolved), not of its subfolders, in code-point order. */
+  /** Regular files of the folder (links resolved), of its subfolders only `additional_chat_templates/*`, in code-point order. */
   readonly entries: readonly FolderEntry[]
   has(name: string): boolean
   /** @throws FileSystemError when there is no such regular file */

@@ -1,18 +1,16 @@
-/** Opens what the user named as base and adapters, and decides whose tokenizer the model speaks. */
+/** Opens what the user named as base and adapters. */
 import { statSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { openAdapter } from '../adapters/resolve.js'
 import type { Folder } from '../core/bytes.js'
-import { MismatchError, UsageError } from '../core/errors.js'
-import { lastPart } from '../core/paths.js'
+import { UsageError } from '../core/errors.js'
 import type { Model } from '../core/model.js'
 import type { WeightedAdapter } from '../merge/combine.js'
 import { fileDigest } from '../sources/digest.js'
 import { openFolder } from '../sources/files.js'
 import { openModel } from '../sources/model.js'
-import { compareTokenizers } from '../tokenizers/compare.js'
-import { isTokenizerFile, TEMPLATE_FOLDER, TOKENIZER_FILES } from '../tokenizers/tokenizer-files.js'
 import type { TokenizerFiles } from '../plan/side-files.js'
+import { chooseTokenizer } from './choose-tokenizer.js'
 import type { AdapterOption, CommonOptions } from './options.js'
 
 /** Base and adapters, opened. */
@@ -47,34 +45,4 @@ function adapterFolder(path: string): string {
   } catch {
     return path
   }
-}
-
-/**
- * The model was trained with the tokenizer beside the adapter: where that differs from the base's in what decides
- * ids or prompts, it is the one to use.
- */
-async function chooseTokenizer(base: Model, adapters: readonly Folder[], asked: string | undefined): Promise<{ tokenizer: TokenizerFiles | undefined; decisions: string[] }> {
-  if (base.folder === undefined || asked === 'base') return { tokenizer: undefined, decisions: [] }
-  if (asked !== undefined && asked !== 'adapter') return { tokenizer: filesOf(await openFolder(asked)), decisions: [`tokenizer of ${lastPart(asked)}, as asked`] }
-  const own = adapters.filter((folder) => folder.entries.some(({ name }) => isTokenizerFile(name)))
-  if (asked === 'adapter') {
-    const [only] = own
-    if (only === undefined) throw new UsageError('--tokenizer adapter: no tokenizer files lie beside the adapter.')
-    return { tokenizer: filesOf(only), decisions: [`tokenizer of ${only.baseName}, as asked`] }
-  }
-  const different: { folder: Folder; reasons: readonly string[] }[] = []
-  for (const folder of own) {
-    const { differs, reasons } = await compareTokenizers(base.folder, folder)
-    if (differs) different.push({ folder, reasons })
-  }
-  const [first, second] = different
-  if (first === undefined) return { tokenizer: undefined, decisions: [] }
-  if (second !== undefined && (await compareTokenizers(first.folder, second.folder)).differs) {
-    throw new MismatchError(`the adapters ${first.folder.label} and ${second.folder.label} bring different tokenizers. Choose with --tokenizer base|DIR.`)
-  }
-  return { tokenizer: filesOf(first.folder), decisions: [`tokenizer of ${first.folder.baseName}, which the adapter was trained with: ${first.reasons.join('; ')}`] }
-}
-
-function filesOf(folder: Folder): TokenizerFiles {
-  return { folder, names: [...TOKENIZER_FILES, TEMPLATE_FOLDER] }
 }

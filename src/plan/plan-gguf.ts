@@ -192,7 +192,7 @@ function fallbackNotes(tensors: readonly PlannedTensor[], fileType: FileType): s
 
 /** `model-f16.gguf` asked for with --outtype q8_0: a file whose name lies. */
 function nameWarnings(name: string, fileType: FileType): string[] {
-  const stated = /(?:^|[-_.])(f32|f16|bf16|i?q\d+(?:_[a-z0-9]+)*)(?=[-_.])/i.exec(name)?.[1]
+  const stated = /(?:^|[-_.])(f32|f16|bf16|i?q\d(?:_[a-z0-9]+)+)(?=[-_.])/i.exec(name)?.[1]
   if (stated === undefined || stated.toUpperCase() === FILE_TYPES[fileType].name) return []
   return [`the name ${name} says ${stated}, but the type is ${fileType}`]
 }

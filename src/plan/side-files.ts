@@ -51,11 +51,11 @@ export async function mergedConfig(folder: Folder, config: JsonObject, identity:
   if (dtype !== undefined) text = text.replace(DTYPE_FIELD, (_, key: string, colon: string) => `"${key}"${colon}"${DTYPE_NAMES[dtype]}"`)
   const name = config.get('_name_or_path')
   // the reference ignores names with more than one slash: they are paths of the machine where the model was saved
-  if (typeof name !== 'string' || name === '') text = withoutKey(text, config).replace('{', `{\n  "_name_or_path": ${JSON.stringify(identity)},`)
+  if (typeof name !== 'string') text = withoutKey(text, config).replace('{', `{\n  "_name_or_path": ${JSON.stringify(identity)},`)
   else if (name.split('/').length > 2) text = text.replace(/("_name_or_path"\s*:\s*)"(?:[^"\\]|\\.)*"/, (_, key: string) => `${key}${JSON.stringify(identity)}`)
   return { name: 'config.json', stage: 'before', content: { kind: 'text', text } }
 }
 
 function withoutKey(text: string, config: JsonObject): string {
-  return config.has('_name_or_path') ? text.replace(/"_name_or_path"\s*:\s*(?:null|"")\s*,?/, '') : text
+  return config.has('_name_or_path') ? text.replace(/"_name_or_path"\s*:\s*null\s*,?/, '') : text
 }

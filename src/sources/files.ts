@@ -16,6 +16,8 @@ import { readingError } from './file-errors.js'
 
 type FileDescriptor = Extract<ByteDescriptor, { kind: 'file' }>
 
+/** Subfolders whose files belong to a model's own files: transformers keeps named chat templates there. */
+const LISTED_FOLDERS = ['additional_chat_templates']
 const SHOWN_PATH_CHARACTERS = 100 // messages cut names at 120; the end of a path, which holds the file's name, must survive
 
 /**
@@ -49,7 +51,7 @@ export interface LocalFolder extends Folder {
 }
 
 /**
- * Lists a folder. Broken links, devices and subfolders are not among its entries; `open` says why.
+ * Lists a folder. Broken links, devices and subfolders (but for the files of LISTED_FOLDERS) are not among its entries; `open` says why.
  * @throws FileSystemError when it is missing, may not be read, or is no folder
  */
 export async function openFolder(path: string): Promise<LocalFolder> {
@@ -98,6 +100,12 @@ async function listFiles(path: string, label: string): Promise<Pick<LocalFolder,
       if (found === undefined) brokenLinks.push(name)
       else if (found.isFile()) entries.push({ name, byteLength: found.size })
       else if (found.isDirectory()) folders.push(name)
+    }
+    for (const folder of LISTED_FOLDERS.filter((name) => folders.includes(name))) {
+      for (const name of await readdir(join(path, folder))) {
+        const found = await stat(join(path, folder, name)).catch(() => undefined)
+        if (found?.isFile() === true) entries.push({ name: `${folder}/${name}`, byteLength: found.size })
+      }
     }
   } catch (error) {
     throw readingError(error, label)

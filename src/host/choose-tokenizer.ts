@@ -1,0 +1,75 @@
+/**
+ * Whose tokenizer the merged model speaks. It was trained with the one beside the adapter: where that differs from the
+ * base's in what decides ids or prompts, it is the one to use.
+ */
+import { memorySource, type Folder } from '../core/bytes.js'
+import { FileSystemError, MismatchError, UsageError } from '../core/errors.js'
+import type { Model } from '../core/model.js'
+import { lastPart } from '../core/paths.js'
+import type { TokenizerFiles } from '../plan/side-files.js'
+import { openFolder } from '../sources/files.js'
+import { compareTokenizers, tokenizerFacts } from '../tokenizers/compare.js'
+import { isTokenizerFile, TEMPLATE_FOLDER, TOKENIZER_FILES } from '../tokenizers/tokenizer-files.js'
+
+export interface TokenizerChoice {
+  /** Undefined: the base's own. */
+  readonly tokenizer: TokenizerFiles | undefined
+  readonly decisions: readonly string[]
+}
+
+/**
+ * @param asked  --tokenizer: `base`, `adapter`, a folder, or undefined
+ * @throws MismatchError when adapters bring different tokenizers, UsageError when the one asked for is not there
+ */
+export async function chooseTokenizer({ folder: base }: Model, adapters: readonly Folder[], asked: string | undefined): Promise<TokenizerChoice> {
+  const own = adapters.filter((folder) => folder.entries.some(({ name }) => isTokenizerFile(name)))
+  if (asked === 'base') return { tokenizer: undefined, decisions: [] }
+  if (asked === 'adapter') {
+    const [only] = own
+    if (only === undefined) throw new UsageError('--tokenizer adapter: no tokenizer files lie beside the adapter.')
+    return choice(only, base, 'as asked')
+  }
+  if (asked !== undefined) return choice(await openFolder(asked), base, 'as asked')
+  const different: { folder: Folder; reasons: readonly string[] }[] = []
+  for (const folder of own) {
+    const { differs, reasons } = base === undefined ? { differs: true, reasons: ['the base has none'] } : await compareTokenizers(base, folder)
+    if (differs) different.push({ folder, reasons })
+  }
+  const [first, ...others] = different
+  if (first === undefined) return { tokenizer: undefined, decisions: [] }
+  for (const { folder } of others) {
+    if (!(await compareTokenizers(first.folder, folder)).differs) continue
+    throw new MismatchError(`the adapters ${first.folder.baseName} and ${folder.baseName} bring different tokenizers. Choose with --tokenizer base|DIR.`, { file: folder.label })
+  }
+  return choice(first.folder, base, `which the adapter was trained with: ${first.reasons.join('; ')}`)
+}
+
+async function choice(folder: Folder, base: Folder | undefined, why: string): Promise<TokenizerChoice> {
+  if (!folder.entries.some(({ name }) => isTokenizerFile(name))) throw new FileSystemError('holds no tokenizer files.', { file: folder.label })
+  const { folder: complete, note } = await withTemplates(folder, base)
+  return { tokenizer: { folder: complete, names: [...TOKENIZER_FILES, TEMPLATE_FOLDER] }, decisions: [`tokenizer of ${lastPart(folder.label)}, ${why}${note}`] }
+}
+
+/** A tokenizer saved without a chat template keeps the base's: without one the model could not chat. */
+async function withTemplates(folder: Folder, base: Folder | undefined): Promise<{ folder: Folder; note: string }> {
+  if (base === undefined || (await tokenizerFacts(folder)).chatTemplates.size > 0) return { folder, note: '' }
+  const templates = [...(await tokenizerFacts(base)).chatTemplates].map(([name, text]): [string, Uint8Array] => [
+    name === 'default' ? 'chat_template.jinja' : `${TEMPLATE_FOLDER}${name}.jinja`,
+    new TextEncoder().encode(text),
+  ])
+  return templates.length === 0 ? { folder, note: '' } : { folder: overlaid(folder, new Map(templates)), note: '; its chat template is the base’s, for it brings none' }
+}
+
+/** A folder with some files more, held in memory. */
+function overlaid(folder: Folder, files: ReadonlyMap<string, Uint8Array>): Folder {
+  const added = [...files].map(([name, { byteLength }]) => ({ name, byteLength }))
+  return {
+    ...folder,
+    entries: [...folder.entries.filter(({ name }) => !files.has(name)), ...added],
+    has: (name) => files.has(name) || folder.has(name),
+    open: async (name) => {
+      const bytes = files.get(name)
+      return bytes === undefined ? folder.open(name) : memorySource(name, bytes)
+    },
+  }
+}
