@@ -115,12 +115,9 @@ function byteLength(tensor: MergedTensor | undefined, dtypeOf: (tensor: MergedTe
 }
 
 async function sideFiles({ base, dtype, tokenizer, receipt }: MergeRequest, files: readonly PlannedFile[], tensors: readonly PlannedTensor[]): Promise<SideFile[]> {
-  const side: SideFile[] = []
-  if (base.folder !== undefined) {
-    const written = new Set([...files.map(({ name }) => name), ...(receipt === undefined ? [] : [receipt]), 'config.json'])
-    side.push(...(await copiedFiles(base.folder, tokenizer, written)))
-    if (base.config !== undefined) side.push(await mergedConfig(base.folder, base.config, base.identity, dtype))
-  }
+  const written = new Set([...files.map(({ name }) => name), ...(receipt === undefined ? [] : [receipt]), 'config.json'])
+  const side = await copiedFiles(base.folder, tokenizer, written)
+  if (base.folder !== undefined && base.config !== undefined) side.push(await mergedConfig(base.folder, base.config, base.identity, dtype))
   if (files.length > 1) side.push({ name: INDEX_NAME, stage: 'after', content: { kind: 'text', text: indexText(files, tensors) } })
   return side
 }

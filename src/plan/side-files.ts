@@ -29,9 +29,9 @@ export interface TokenizerFiles {
  * Copies of everything that belongs to the model, tokenizer files from `tokenizer` when it is given.
  * @param except  names that the plan writes itself
  */
-export async function copiedFiles(base: Folder, tokenizer: TokenizerFiles | undefined, except: ReadonlySet<string>): Promise<SideFile[]> {
+export async function copiedFiles(base: Folder | undefined, tokenizer: TokenizerFiles | undefined, except: ReadonlySet<string>): Promise<SideFile[]> {
   const isTokenizerFile = (name: string): boolean => tokenizer?.names.some((one) => name === one || (one.endsWith('/') && name.startsWith(one))) ?? false
-  const chosen: [Folder, string][] = base.entries.filter(({ name }) => !isTokenizerFile(name)).map(({ name }) => [base, name])
+  const chosen: [Folder, string][] = base === undefined ? [] : base.entries.filter(({ name }) => !isTokenizerFile(name)).map(({ name }) => [base, name])
   if (tokenizer !== undefined) for (const { name } of tokenizer.folder.entries) if (isTokenizerFile(name)) chosen.push([tokenizer.folder, name])
   const files: SideFile[] = []
   for (const [folder, name] of chosen) {
@@ -51,11 +51,10 @@ export async function mergedConfig(folder: Folder, config: JsonObject, identity:
   if (dtype !== undefined) text = text.replace(DTYPE_FIELD, (_, key: string, colon: string) => `"${key}"${colon}"${DTYPE_NAMES[dtype]}"`)
   const name = config.get('_name_or_path')
   // the reference ignores names with more than one slash: they are paths of the machine where the model was saved
-  if (typeof name !== 'string') text = withoutKey(text, config).replace('{', `{\n  "_name_or_path": ${JSON.stringify(identity)},`)
-  else if (name.split('/').length > 2) text = text.replace(/("_name_or_path"\s*:\s*)"(?:[^"\\]|\\.)*"/, (_, key: string) => `${key}${JSON.stringify(identity)}`)
+  if (!config.has('_name_or_path')) text = text.replace('{', `{\n  "_name_or_path": ${JSON.stringify(identity)},`)
+  // the reference ignores names with more than one slash: they are paths of the machine where the model was saved
+  else if (name === null || (typeof name === 'string' && name.split('/').length > 2)) {
+    text = text.replace(/("_name_or_path"\s*:\s*)(?:null|"(?:[^"\\]|\\.)*")/, (_, key: string) => `${key}${JSON.stringify(identity)}`)
+  }
   return { name: 'config.json', stage: 'before', content: { kind: 'text', text } }
-}
-
-function withoutKey(text: string, config: JsonObject): string {
-  return config.has('_name_or_path') ? text.replace(/"_name_or_path"\s*:\s*null\s*,?/, '') : text
 }
