@@ -3,7 +3,7 @@ import { existsSync, readdirSync, readFileSync, realpathSync, statfsSync, statSy
 import { dirname, resolve } from 'node:path'
 import { FileSystemError, nameList, UsageError } from '../core/errors.js'
 import { isArray, isObject, parseJsonObject } from '../core/json.js'
-import { inputsOf, outputBytes, type Plan } from '../plan/plan.js'
+import { inputsOf, outputBytes, type Plan, type SideFile } from '../plan/plan.js'
 import { byFolder } from './atomic-output.js'
 import { fileSystemError } from './file-errors.js'
 import { findStaleRuns, isTemporary } from './stale-runs.js'
@@ -12,8 +12,8 @@ const WEIGHT_FILE = /\.(?:safetensors|bin|pt|pth|gguf)$|\.index\.json$/
 
 /** Every file that a plan will write, relative to its root, in order of publication. */
 export function outputNames(plan: Plan): string[] {
-  const side = (stage: 'before' | 'after'): string[] => plan.sideFiles.filter((file) => file.stage === stage).map(({ name }) => name)
-  return [...side('before'), ...plan.files.map(({ name }) => name), ...(plan.receipt === undefined ? [] : [plan.receipt]), ...side('after')]
+  const side = (stage: SideFile['stage']): string[] => plan.sideFiles.filter((file) => file.stage === stage).map(({ name }) => name)
+  return [...side('before'), ...plan.files.map(({ name }) => name), ...side('after'), ...(plan.receipt === undefined ? [] : [plan.receipt]), ...side('last')]
 }
 
 /** Space that a plan needs and that its disk has, in bytes. */

@@ -76,16 +76,18 @@ export class Evaluator {
 
   private add({ base, deltas }: Extract<RowProgram, { op: 'add' }>, first: number, into: Float32Array): void {
     this.rows(base, first, into)
-    const before = countNonFinite(into)
+    const kept = takeNonFinite(into)
     this.borrowFloats(into.length, (sum) => {
       this.sumOf(deltas, first, sum)
+      for (const index of kept.keys()) sum[index] = 0
       for (let i = 0; i < into.length; i++) {
         this.norms.weight += into[i]! * into[i]!
         this.norms.delta += sum[i]! * sum[i]!
       }
       this.arithmetic.add(into, sum)
     })
-    if (countNonFinite(into) > before) throw this.grewTooLarge(base, first, into)
+    if (countNonFinite(into) > 0) throw this.grewTooLarge(base, first, into)
+    giveBack(into, kept)
   }
 
   private sumOf(deltas: readonly RowProgram[], first: number, sum: Float32Array): void {
@@ -182,6 +184,24 @@ function plainFloat(tensor: TensorInfo): PlainFloat {
 function notFinite(tensor: TensorInfo, values: Float32Array, first: number): MismatchError {
   const index = values.findIndex((value) => !Number.isFinite(value))
   return new MismatchError(`element ${first + index} is ${values[index]}: the adapter is broken (training diverged?).`, { file: tensor.source.name, tensor: tensor.name })
+}
+
+/** Takes NaN and infinity out of a tile, as bits by index: a sum would quiet a NaN or change its payload, and the norms would be lost. */
+function takeNonFinite(values: Float32Array): Map<number, number> {
+  const taken = new Map<number, number>()
+  if (countNonFinite(values) === 0) return taken
+  const bits = new Uint32Array(values.buffer, values.byteOffset, values.length)
+  for (let i = 0; i < bits.length; i++) {
+    if (Number.isFinite(values[i])) continue
+    taken.set(i, bits[i]!)
+    values[i] = 0
+  }
+  return taken
+}
+
+function giveBack(values: Float32Array, taken: ReadonlyMap<number, number>): void {
+  const bits = new Uint32Array(values.buffer, values.byteOffset, values.length)
+  for (const [index, one] of taken) bits[index] = one
 }
 
 function bytesOf(values: Float32Array): Uint8Array {

@@ -47,14 +47,18 @@ export async function execute(plan: Plan, tool: ToolFacts, options: ExecuteOptio
   const outdated = checkOutputs(plan, force)
   const output = AtomicOutput.open(plan.root, outputNames(plan))
   try {
-    for (const file of plan.sideFiles) if (file.stage === 'before') output.create(file.name, await contentOf(file))
+    const createSideFiles = async (stage: SideFile['stage']): Promise<void> => {
+      for (const file of plan.sideFiles) if (file.stage === stage) output.create(file.name, await contentOf(file))
+    }
+    await createSideFiles('before')
     const paths = plan.files.map((file) => output.create(file.name, file.header, file.byteLength))
     const results = await writeTensors(plan, paths, options)
     options.onProgress?.({ phase: 'finish', doneBytes: outputBytes(plan), totalBytes: outputBytes(plan), current: plan.target })
     plan.files.forEach((file, i) => verifyFile(file, paths[i] ?? ''))
     const hashes = options.hash === true ? await hashFiles(plan, paths, options) : new Map<string, string>()
+    await createSideFiles('after')
     if (plan.receipt !== undefined) output.create(plan.receipt, encode(receiptText(plan, tool, results, hashes)))
-    for (const file of plan.sideFiles) if (file.stage === 'after') output.create(file.name, await contentOf(file))
+    await createSideFiles('last')
     output.sync()
     if (signal?.aborted) throw new CancelledError()
     await output.publish()

@@ -32,7 +32,7 @@ export async function planModelfile({ ggufName, folder, config, tables, readExis
     generationConfig: generation,
   })
   const name = chooseModelfileName(await readExisting('Modelfile'), ggufName)
-  return { file: { name, stage: 'after', content: { kind: 'text', text }, replaces: true }, notes }
+  return { file: { name, stage: 'last', content: { kind: 'text', text }, replaces: true }, notes }
 }
 
 async function generationConfig(folder: Folder): Promise<JsonObject | undefined> {

@@ -53,10 +53,10 @@ export interface PlannedFile {
   readonly byteLength: number
 }
 
-/** A file beside the weights. `before` the data: what the data needs. `after` it: what points at complete data. */
+/** A file beside the weights. `before` the data: what the data needs. `after` it: what points at complete data. `last`: what points at all of it, receipt too. */
 export interface SideFile {
   readonly name: string
-  readonly stage: 'before' | 'after'
+  readonly stage: 'before' | 'after' | 'last'
   readonly content: { readonly kind: 'copy'; readonly source: ByteDescriptor } | { readonly kind: 'text'; readonly text: string }
   /** It may replace a file of this name that is there already (our own Modelfile); otherwise --force decides. */
   readonly replaces?: boolean
