@@ -7,7 +7,7 @@
  * Rows and columns are those of core/shape.ts: a tensor of one dimension is one column.
  */
 import { InternalError } from './errors.js'
-import { rowShape, type RowShape } from './shape.js'
+import { elementCount, rowShape, type RowShape } from './shape.js'
 import type { TensorInfo } from './tensor-info.js'
 
 /**
@@ -38,37 +38,50 @@ export type RowProgram =
    */
   | { readonly op: 'permuteRows'; readonly input: RowProgram; readonly shape: readonly number[]; readonly order: readonly number[] }
 
+/** What a kind of node is, apart from its arithmetic (src/engine/evaluate.ts): a new node is a row here and one there. */
+interface Operation<P> {
+  readonly shape: (program: P) => RowShape
+  /** The programs that it takes rows from. */
+  readonly inputs: (program: P) => readonly RowProgram[]
+  /** The stored tensors that it reads itself. */
+  readonly reads: (program: P) => readonly TensorInfo[]
+  /** Rows that it likes to give at once, so that each input row is read once. */
+  readonly group: (program: P) => number
+}
+
+const OPERATIONS: { readonly [O in RowProgram['op']]: Operation<Extract<RowProgram, { op: O }>> } = {
+  read: { shape: ({ tensor }) => rowShape(tensor.shape), inputs: () => [], reads: ({ tensor }) => [tensor], group: () => 1 },
+  values: { shape: ({ rows, cols }) => ({ rows, cols }), inputs: () => [], reads: () => [], group: () => 1 },
+  lowRank: { shape: ({ B, A }) => ({ rows: B.rows, cols: A.cols }), inputs: () => [], reads: ({ B, A }) => [B.tensor, A.tensor], group: () => 1 },
+  add: { shape: ({ base }) => programShape(base), inputs: ({ base, deltas }) => [base, ...deltas], reads: () => [], group: () => 1 },
+  permuteRows: { shape: ({ input }) => programShape(input), inputs: ({ input }) => [input], reads: () => [], group: permutedGroup },
+}
+
+function operationOf<P extends RowProgram>(program: P): Operation<P> {
+  return OPERATIONS[program.op] as unknown as Operation<P> // the table's type says that each row takes its own kind of node
+}
+
 /** Rows and columns of what a program gives. */
 export function programShape(program: RowProgram): RowShape {
-  switch (program.op) {
-    case 'read':
-      return rowShape(program.tensor.shape)
-    case 'values':
-      return { rows: program.rows, cols: program.cols }
-    case 'lowRank':
-      return { rows: program.B.rows, cols: program.A.cols }
-    case 'add':
-      return programShape(program.base)
-    case 'permuteRows':
-      return programShape(program.input)
-  }
+  return operationOf(program).shape(program)
 }
 
 /** Number of rows that a program likes to give at once (a head, for a rope permutation): tiles of its multiples read each input row once. */
 export function rowGranularity(program: RowProgram): number {
-  switch (program.op) {
-    case 'read':
-    case 'values':
-    case 'lowRank':
-      return 1
-    case 'add':
-      return program.deltas.reduce((rows, delta) => leastCommonMultiple(rows, rowGranularity(delta)), rowGranularity(program.base))
-    case 'permuteRows': {
-      const firstMoved = program.order.findIndex((axis, i) => axis !== i)
-      const group = firstMoved < 0 ? 1 : program.shape.slice(firstMoved).reduce((product, dimension) => product * dimension, 1)
-      return leastCommonMultiple(group, rowGranularity(program.input))
-    }
-  }
+  const { group, inputs } = operationOf(program)
+  return inputs(program).reduce((rows, input) => leastCommonMultiple(rows, rowGranularity(input)), group(program))
+}
+
+/** Every stored tensor that a program reads, in reading order, each once. */
+export function tensorsOf(program: RowProgram): TensorInfo[] {
+  const { inputs, reads } = operationOf(program)
+  return [...new Set([...reads(program), ...inputs(program).flatMap(tensorsOf)])]
+}
+
+/** Rows that are mixed with each other: all dimensions from the first one that moves. */
+function permutedGroup({ shape, order }: Extract<RowProgram, { op: 'permuteRows' }>): number {
+  const firstMoved = order.findIndex((axis, i) => axis !== i)
+  return firstMoved < 0 ? 1 : elementCount(shape.slice(firstMoved))
 }
 
 /** The row of the input that `permuteRows` puts at output row `row`. */
@@ -85,31 +98,6 @@ export function permutedRow(shape: readonly number[], order: readonly number[], 
     inputRow += index * stride
   }
   return inputRow
-}
-
-/** Every stored tensor that a program reads, in reading order, each once. */
-export function tensorsOf(program: RowProgram): TensorInfo[] {
-  const found = new Set<TensorInfo>()
-  const visit = (node: RowProgram): void => {
-    switch (node.op) {
-      case 'read':
-        found.add(node.tensor)
-        return
-      case 'values':
-        return
-      case 'lowRank':
-        found.add(node.B.tensor).add(node.A.tensor)
-        return
-      case 'add':
-        visit(node.base)
-        node.deltas.forEach(visit)
-        return
-      case 'permuteRows':
-        visit(node.input)
-    }
-  }
-  visit(program)
-  return [...found]
 }
 
 /** A stored matrix of two dimensions as a view of itself. */
