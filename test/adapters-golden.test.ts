@@ -24,7 +24,9 @@ async function assertMerges(name: string, adapters: readonly { adapter: Adapter;
   for (const [tensorName, wanted] of expected) {
     const weight = base.get(tensorName)
     assert.ok(weight, `${name}: ${tensorName} is not in the base`)
-    const deltas = adapters.flatMap(({ adapter, weight: share }) => adapter.deltas.filter(({ target }) => target === tensorName).map((delta) => ({ delta, weight: share })))
+    const deltas = adapters.flatMap(({ adapter, weight: share }) =>
+      adapter.deltas.filter(({ target }) => target === tensorName).map((delta) => ({ delta, weight: share })),
+    )
     if (deltas.length > 0) changed++
     assert.ok(excess(await mergedValues(weight, deltas), await valuesOf(wanted)) <= 0, `${name}: ${tensorName} differs from ${expectedFile}`)
   }
@@ -42,15 +44,25 @@ describe('PEFT adapters of the golden data', { skip: SKIP_WITHOUT_GOLDEN }, () =
     })
   }
 
-  for (const [first, second] of [[1, 1], [0.7, 0.3], [1, -0.5]] as const) {
+  for (const [first, second] of [
+    [1, 1],
+    [0.7, 0.3],
+    [1, -0.5],
+  ] as const) {
     it(`adds two adapters with weights ${first} and ${second}`, async () => {
-      const adapters = [{ adapter: await open('two_adapters'), weight: first }, { adapter: await open('two_adapters', 'adapter-b'), weight: second }]
+      const adapters = [
+        { adapter: await open('two_adapters'), weight: first },
+        { adapter: await open('two_adapters', 'adapter-b'), weight: second },
+      ]
       assert.ok((await assertMerges('two_adapters', adapters, `expected-cat-${first}-${second}/changed.safetensors`)) > 0)
     })
   }
 
   it('adds two rsLoRA adapters without the factor that PEFT gets wrong', async () => {
-    const adapters = [{ adapter: await open('two_adapters_rslora'), weight: 0.7 }, { adapter: await open('two_adapters_rslora', 'adapter-b'), weight: 0.3 }]
+    const adapters = [
+      { adapter: await open('two_adapters_rslora'), weight: 0.7 },
+      { adapter: await open('two_adapters_rslora', 'adapter-b'), weight: 0.3 },
+    ]
     assert.ok((await assertMerges('two_adapters_rslora', adapters, 'expected-correct-0.7-0.3/changed.safetensors')) > 0)
   })
 

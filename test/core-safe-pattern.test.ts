@@ -42,7 +42,8 @@ describe('safe patterns', () => {
 
   it('take linear time where backtracking takes exponential time', () => {
     const started = performance.now()
-    for (const source of ['(a+)+$', '(.*.*)*x', '(a|a)*b', '(a|aa)+$', '(?:a?){64}a{64}b']) assert.equal(compile(source).fullMatch(`${'a'.repeat(5000)}!`), false)
+    for (const source of ['(a+)+$', '(.*.*)*x', '(a|a)*b', '(a|aa)+$', '(?:a?){64}a{64}b'])
+      assert.equal(compile(source).fullMatch(`${'a'.repeat(5000)}!`), false)
     assert.ok(performance.now() - started < 3000)
   })
 
@@ -56,17 +57,37 @@ describe('safe patterns', () => {
 
   it('know which patterns explode in a backtracking matcher', () => {
     for (const source of ['(a+)+$', '(.*.*)*x', '(a*)*', '((?:a+|b))+', '(\\w+b?)*']) assert.equal(compile(source).explodesInPython, true, source)
-    for (const source of ['(a+\\.)+', '.*\\.q_proj', 'layers\\.\\d+\\.(q|k)_proj', '(?:\\d+\\.)*x', '(ab)*', 'a+b+', '(a+)?']) assert.equal(compile(source).explodesInPython, false, source)
+    for (const source of ['(a+\\.)+', '.*\\.q_proj', 'layers\\.\\d+\\.(q|k)_proj', '(?:\\d+\\.)*x', '(ab)*', 'a+b+', '(a+)?'])
+      assert.equal(compile(source).explodesInPython, false, source)
   })
 
   it('refuse what needs backtracking, by name', () => {
-    const refused = [['(?=a)', 'lookahead'], ['(?!a)b', 'negative lookahead'], ['(?<=a)b', 'lookbehind'], ['(?<!a)b', 'negative lookbehind'], ['(a)\\1', 'backreferences'], ['(?P<n>a)(?P=n)', 'backreferences'], ['(?i)a', 'flags'], ['(?>a)', 'atomic'], ['a++', 'possessive']] as const
-    for (const [source, name] of refused) assert.throws(() => compile(source), (error: unknown) => error instanceof UnsupportedError && error.message.includes(name), source)
+    const refused = [
+      ['(?=a)', 'lookahead'],
+      ['(?!a)b', 'negative lookahead'],
+      ['(?<=a)b', 'lookbehind'],
+      ['(?<!a)b', 'negative lookbehind'],
+      ['(a)\\1', 'backreferences'],
+      ['(?P<n>a)(?P=n)', 'backreferences'],
+      ['(?i)a', 'flags'],
+      ['(?>a)', 'atomic'],
+      ['a++', 'possessive'],
+    ] as const
+    for (const [source, name] of refused)
+      assert.throws(
+        () => compile(source),
+        (error: unknown) => error instanceof UnsupportedError && error.message.includes(name),
+        source,
+      )
   })
 
   it('call malformed what Python does not compile', () => {
     for (const source of ['((', 'a)', '*a', 'a**', 'a{2}{3}', '[a', '[z-a]', 'a\\', '\\q', '^*', '|*', '(?a', '(?P<1>a)', 'a{3,2}', '[a-\\d]', '\\x4']) {
-      assert.throws(() => compile(source), (error: unknown) => error instanceof FormatError || (source === '(?a' && error instanceof UnsupportedError), source)
+      assert.throws(
+        () => compile(source),
+        (error: unknown) => error instanceof FormatError || (source === '(?a' && error instanceof UnsupportedError),
+        source,
+      )
     }
   })
 

@@ -78,7 +78,10 @@ function someFile(folder: AdapterFolder, ending: string): boolean {
 }
 
 function isWholeModel(folder: AdapterFolder): boolean {
-  return folder.has('config.json') || folder.entries.some(({ name }) => /^(?:model|pytorch_model)(?:-\d+-of-\d+)?\.(?:safetensors|bin)(?:\.index\.json)?$/.test(name))
+  return (
+    folder.has('config.json') ||
+    folder.entries.some(({ name }) => /^(?:model|pytorch_model)(?:-\d+-of-\d+)?\.(?:safetensors|bin)(?:\.index\.json)?$/.test(name))
+  )
 }
 
 function noAdapter(folder: AdapterFolder): UsageError | FileSystemError {
@@ -91,7 +94,9 @@ function noAdapter(folder: AdapterFolder): UsageError | FileSystemError {
   const newest = checkpoints.at(-1)
   if (newest !== undefined) {
     const names = checkpoints.map(({ name }) => name)
-    return new FileSystemError(`holds no ${PEFT_CONFIG} itself, but ${nameList(names, 8)}: name one of them; the newest is ${quoted(newest.name)}.`, { file: folder.label })
+    return new FileSystemError(`holds no ${PEFT_CONFIG} itself, but ${nameList(names, 8)}: name one of them; the newest is ${quoted(newest.name)}.`, {
+      file: folder.label,
+    })
   }
   if (isWholeModel(folder)) {
     return new UsageError(`is a whole model, not an adapter (no ${PEFT_CONFIG}): the base comes first, then the adapters.`, { file: folder.label })

@@ -20,7 +20,7 @@ const LORA_A = { variant: 'lora', role: 'A' } as const
 const LORA_B = { variant: 'lora', role: 'B' } as const
 const BARE_FACTOR = { refused: 'loralib or AdaLoRA factors (no ".weight")' } as const
 const EMBEDDING = { refused: 'LoRA on an embedding' } as const
-const WHOLE = { refused: 'a whole tensor that replaces the base\'s (modules_to_save, a resized embedding, bias training)' } as const
+const WHOLE = { refused: "a whole tensor that replaces the base's (modules_to_save, a resized embedding, bias training)" } as const
 
 /** Rows of one marker and tail are unique. */
 export const KEY_SUFFIXES: readonly SuffixRow[] = [

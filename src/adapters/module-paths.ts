@@ -67,7 +67,10 @@ export class ModulePaths {
   private only(names: readonly string[], module: string, place: Place): TensorInfo | undefined {
     const hits = names.flatMap((name) => this.base.get(name) ?? [])
     if (hits.length > 1) {
-      throw new MismatchError(`its module ${quoted(module)} could be any of ${nameList(hits.map((hit) => hit.name))} in the base: rename the adapter's keys.`, place)
+      throw new MismatchError(
+        `its module ${quoted(module)} could be any of ${nameList(hits.map((hit) => hit.name))} in the base: rename the adapter's keys.`,
+        place,
+      )
     }
     return hits[0]
   }

@@ -15,9 +15,7 @@ export interface ModuleRename {
   readonly checkpoint: string
 }
 
-export const MODULE_RENAMES: readonly ModuleRename[] = [
-  { family: 'gpt_neox', module: 'lm_head', checkpoint: 'embed_out' },
-]
+export const MODULE_RENAMES: readonly ModuleRename[] = [{ family: 'gpt_neox', module: 'lm_head', checkpoint: 'embed_out' }]
 
 /** Every name that the table gives a module in the checkpoint. */
 export function renamedModules(module: string, renames: readonly ModuleRename[] = MODULE_RENAMES): string[] {
@@ -26,6 +24,11 @@ export function renamedModules(module: string, renames: readonly ModuleRename[] 
     const wanted = rename.module.split('.')
     if (wanted.length !== parts.length || !wanted.every((part, i) => part === '*' || part === parts[i])) return []
     const free = parts.filter((_, i) => wanted[i] === '*')
-    return [rename.checkpoint.split('.').map((part) => (part === '*' ? (free.shift() ?? part) : part)).join('.')]
+    return [
+      rename.checkpoint
+        .split('.')
+        .map((part) => (part === '*' ? (free.shift() ?? part) : part))
+        .join('.'),
+    ]
   })
 }

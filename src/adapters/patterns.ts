@@ -27,7 +27,10 @@ export function patternLookup<T>(patterns: ReadonlyMap<string, T>, field: string
     if (PLAIN_KEY.test(key)) return plainMatcher(key)
     const pattern = compilePattern(`(.*\\.)?(${key})$`, file, budget)
     if (pattern.explodesInPython) {
-      throw new UnsupportedError(`the key ${quoted(key)} of ${quoted(field)} repeats a repeat, which PEFT itself cannot match in reasonable time; simplify it.`, { file })
+      throw new UnsupportedError(
+        `the key ${quoted(key)} of ${quoted(field)} repeats a repeat, which PEFT itself cannot match in reasonable time; simplify it.`,
+        { file },
+      )
     }
     return (name) => pattern.matchStart(name)
   }

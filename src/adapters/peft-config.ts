@@ -41,7 +41,11 @@ const REFUSED_FIELDS: readonly { readonly field: string; readonly what: string; 
   { field: 'use_bdlora', what: 'block-diagonal LoRA', wayOut: 'is not yet supported; merge it with PEFT.' },
   { field: 'layer_replication', what: 'copied layers', wayOut: 'is not yet supported; copy the layers into a base of its own and renumber the adapter.' },
   { field: 'use_qalora', what: 'QA-LoRA', wayOut: 'is not supported: it is merged into a quantized base only.' },
-  { field: 'alora_invocation_tokens', what: 'activated LoRA', wayOut: 'cannot be merged: it acts only after its invocation tokens. Serve it with PEFT or vLLM.' },
+  {
+    field: 'alora_invocation_tokens',
+    what: 'activated LoRA',
+    wayOut: 'cannot be merged: it acts only after its invocation tokens. Serve it with PEFT or vLLM.',
+  },
   { field: 'arrow_config', what: 'Arrow routing', wayOut: 'cannot be merged: it chooses adapters by input at run time. Serve it with PEFT.' },
 ]
 
@@ -82,11 +86,13 @@ export function readPeftConfig(config: JsonObject, file: string): PeftConfig {
 
 function refuseOtherThanPlain(config: JsonObject, facts: PeftConfig, file: string): void {
   for (const { field, what, wayOut } of REFUSED_FIELDS) {
-    if (saysSomething(config.get(field))) throw new UnsupportedError(`peft_type LORA with ${quoted(field)}: ${what} ${wayOut}`, { file })
+    if (saysSomething(config.get(field))) throw new UnsupportedError(`peft_type LORA with ${quoted(field)} (${what}) ${wayOut}`, { file })
   }
   const bias = config.get('bias')
   if (saysSomething(bias) && bias !== 'none') {
-    throw new UnsupportedError(`peft_type LORA with "bias" ${valueText(bias)}: trained biases are not yet supported (only "none" is); merge it with PEFT.`, { file })
+    throw new UnsupportedError(`peft_type LORA with "bias" ${valueText(bias)}: trained biases are not yet supported (only "none" is); merge it with PEFT.`, {
+      file,
+    })
   }
   if (facts.modulesToSave.some((name) => !DEFAULT_CLASSIFIERS.has(name))) {
     throw new UnsupportedError(`peft_type LORA with "modules_to_save": wholly trained modules are not yet supported; merge it with PEFT.`, { file })
@@ -94,7 +100,9 @@ function refuseOtherThanPlain(config: JsonObject, facts: PeftConfig, file: strin
   const init = config.get('init_lora_weights') ?? true
   if (PLAIN_INITS.has(typeof init === 'string' ? init.toLowerCase() : init)) return
   const known = typeof init === 'string' && /^(?:pissa|olora|corda|lora_ga|loftq)/i.test(init)
-  const why = known ? 'this initialisation changes the base before training, so merging into the original base gives wrong weights' : 'this initialisation is not known here and may have changed the base'
+  const why = known
+    ? 'this initialisation changes the base before training, so merging into the original base gives wrong weights'
+    : 'this initialisation is not known here and may have changed the base'
   const wayOut = 'convert the adapter to plain LoRA (PEFT: save_pretrained with path_initial_model_for_weight_conversion).'
   throw new UnsupportedError(`peft_type LORA with "init_lora_weights" ${valueText(init)}: ${why}; ${wayOut}`, { file })
 }
@@ -114,7 +122,8 @@ function wrong(file: string, key: string, wanted: string, value: Json | undefine
 }
 
 function asRank(value: Json | undefined, key: string, file: string): number {
-  if (typeof value !== 'number' || !Number.isInteger(value) || value < 1 || value > MAX_RANK) throw wrong(file, key, `a whole number from 1 to ${MAX_RANK}`, value)
+  if (typeof value !== 'number' || !Number.isInteger(value) || value < 1 || value > MAX_RANK)
+    throw wrong(file, key, `a whole number from 1 to ${MAX_RANK}`, value)
   return value
 }
 
@@ -148,12 +157,7 @@ function readTargets(config: JsonObject, file: string): string | readonly string
   return typeof value === 'string' ? value : readNames(config, 'target_modules', file)
 }
 
-function readPattern(
-  config: JsonObject,
-  key: string,
-  file: string,
-  read: (value: Json, key: string, file: string) => number,
-): ReadonlyMap<string, number> {
+function readPattern(config: JsonObject, key: string, file: string, read: (value: Json, key: string, file: string) => number): ReadonlyMap<string, number> {
   const value = config.get(key) ?? undefined
   if (value === undefined) return new Map()
   if (!isObject(value)) throw wrong(file, quoted(key), 'an object of patterns and numbers', value)

@@ -27,6 +27,6 @@ export function refusedPeftType(type: string): string | undefined {
   if (type === 'LORA') return undefined
   const never = NEVER.get(type)
   if (never !== undefined) return `cannot be merged into weights: ${never}. Serve it with PEFT.`
-  if (NOT_YET.has(type)) return 'is not yet supported here (LORA is): merge it with PEFT\'s merge_and_unload() and give the result as the base.'
+  if (NOT_YET.has(type)) return "is not yet supported here (LORA is): merge it with PEFT's merge_and_unload() and give the result as the base."
   return 'is not known here: only LORA can be merged so far.'
 }

@@ -81,11 +81,17 @@ function readModules(tensors: readonly TensorInfo[], config: PeftConfig, file: s
       throw new MismatchError('is no tensor of a LoRA adapter (its key ends in nothing known), so it would be left over.', { file, tensor: tensor.name })
     }
     if ('refused' in key.meaning) {
-      throw new UnsupportedError(`is ${key.meaning.refused}: not yet supported with peft_type LORA; merge this adapter with PEFT.`, { file, tensor: tensor.name })
+      throw new UnsupportedError(`is ${key.meaning.refused}: not yet supported with peft_type LORA; merge this adapter with PEFT.`, {
+        file,
+        tensor: tensor.name,
+      })
     }
     names.set(key.adapterName, tensor)
     if (names.size > 1) {
-      throw new MismatchError(`belongs to another adapter than ${quoted(tensors[0]?.name ?? '')}: save each adapter in a folder of its own.`, { file, tensor: tensor.name })
+      throw new MismatchError(`belongs to another adapter than ${quoted(tensors[0]?.name ?? '')}: save each adapter in a folder of its own.`, {
+        file,
+        tensor: tensor.name,
+      })
     }
     const pair = pairs.get(key.module) ?? {}
     pairs.set(key.module, pair)
@@ -107,7 +113,10 @@ function checkPair({ A, B }: Pair, rank: number, field: string, file: string): {
   if (A === undefined || B === undefined) {
     const partner = A === undefined ? 'lora_A' : 'lora_B'
     const tensor = (A ?? B)?.name ?? ''
-    throw new MismatchError(`has no partner ${partner} in the file, so its update is unknown: the file is incomplete, save the adapter again.`, { file, tensor })
+    throw new MismatchError(`has no partner ${partner} in the file, so its update is unknown: the file is incomplete, save the adapter again.`, {
+      file,
+      tensor,
+    })
   }
   for (const factor of [A, B]) {
     const place = { file, tensor: factor.name }
@@ -154,7 +163,10 @@ function checkTargets(modules: readonly LoraModule[], { targetModules }: PeftCon
   }
   const outside = modules.filter(({ name }) => !pattern.fullMatch(name))
   if (outside.length === modules.length) {
-    throw new MismatchError(`"target_modules" ${quoted(targetModules)} matches none of the ${modules.length} modules in the weights: do both files belong together?`, { file })
+    throw new MismatchError(
+      `"target_modules" ${quoted(targetModules)} matches none of the ${modules.length} modules in the weights: do both files belong together?`,
+      { file },
+    )
   }
   return outsideNote(outside)
 }
@@ -171,7 +183,12 @@ function endsInTarget(name: string, targets: ReadonlySet<string>, longest: numbe
 
 function outsideNote(outside: readonly LoraModule[]): string[] {
   if (outside.length === 0) return []
-  return [`${outside.length} modules are outside target_modules; PEFT would ignore them, here they are merged: ${nameList(outside.map(({ name }) => name), 3)}.`]
+  return [
+    `${outside.length} modules are outside target_modules; PEFT would ignore them, here they are merged: ${nameList(
+      outside.map(({ name }) => name),
+      3,
+    )}.`,
+  ]
 }
 
 function classifierNotes({ modulesToSave }: PeftConfig): string[] {

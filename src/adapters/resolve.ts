@@ -83,7 +83,10 @@ function checkShape({ A, B }: AdapterModule, weight: TensorInfo): 'plain' | 'squ
   const [columns, rows] = [A.shape[1], B.shape[0]]
   const place = { file: A.source.name, tensor: A.name }
   if (!isPlainFloat(weight.dtype)) {
-    throw new UnsupportedError(`the base's ${quoted(weight.name)} is ${weight.dtype} (quantized): only F32, F16 and BF16 can be merged into; use the 16-bit base.`, place)
+    throw new UnsupportedError(
+      `the base's ${quoted(weight.name)} is ${weight.dtype} (quantized): only F32, F16 and BF16 can be merged into; use the 16-bit base.`,
+      place,
+    )
   }
   const [out, inputs] = weight.shape
   const fits = weight.shape.length === 2
@@ -114,7 +117,10 @@ function checkSquares(
   for (const [name, module] of takenBy) {
     if (!asked.has(module)) continue
     if (transposedLists.has(listOf(name))) {
-      throw new UnsupportedError(`the base stores the matrices next to ${quoted(name)} transposed (Conv1D): not yet supported; merge it with PEFT.`, placeOf(module))
+      throw new UnsupportedError(
+        `the base stores the matrices next to ${quoted(name)} transposed (Conv1D): not yet supported; merge it with PEFT.`,
+        placeOf(module),
+      )
     }
     if (file.fanInFanOut && !storedPlain) {
       throw new MismatchError(

@@ -237,7 +237,9 @@ class PatternParser {
   }
 
   private unsupported(what: string): UnsupportedError {
-    return new UnsupportedError(`the pattern ${quoted(this.source)} uses ${what}; patterns here may use literals, classes, groups, |, repeats and anchors.`, { file: this.file })
+    return new UnsupportedError(`the pattern ${quoted(this.source)} uses ${what}; patterns here may use literals, classes, groups, |, repeats and anchors.`, {
+      file: this.file,
+    })
   }
 }
 

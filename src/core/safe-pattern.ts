@@ -47,7 +47,12 @@ export function compilePattern(source: string, file: string, budget?: PatternBud
   const machine = new Machine(source, file, tree)
   const run = (text: string, start: boolean, end: boolean): boolean => {
     const own = budget ?? { stepsLeft: MAX_STEPS }
-    return machine.run(Array.from(text, (character) => character.codePointAt(0) ?? 0), start, end, own)
+    return machine.run(
+      Array.from(text, (character) => character.codePointAt(0) ?? 0),
+      start,
+      end,
+      own,
+    )
   }
   return {
     source,

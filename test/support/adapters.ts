@@ -13,7 +13,16 @@ export type Tensors = Record<string, readonly number[] | { readonly shape: reado
 
 /** adapter_config.json of a plain LoRA; `undefined` takes a key out. */
 export function loraConfig(changes: Record<string, unknown> = {}): string {
-  return JSON.stringify({ peft_type: 'LORA', task_type: 'CAUSAL_LM', base_model_name_or_path: 'x/y', r: 2, lora_alpha: 4, target_modules: ['q_proj'], bias: 'none', ...changes })
+  return JSON.stringify({
+    peft_type: 'LORA',
+    task_type: 'CAUSAL_LM',
+    base_model_name_or_path: 'x/y',
+    r: 2,
+    lora_alpha: 4,
+    target_modules: ['q_proj'],
+    bias: 'none',
+    ...changes,
+  })
 }
 
 /** Both factors of a module by PEFT's keys. */
@@ -22,7 +31,10 @@ export function factors(module: string, inputs: number, out: number, rank = 2): 
 }
 
 export function adapterFolder(tensors: Tensors, config: string | Record<string, unknown> = {}): Folder {
-  return memoryFolder({ 'adapter_config.json': typeof config === 'string' ? config : loraConfig(config), 'adapter_model.safetensors': safetensors(tensors) }, 'adapter')
+  return memoryFolder(
+    { 'adapter_config.json': typeof config === 'string' ? config : loraConfig(config), 'adapter_model.safetensors': safetensors(tensors) },
+    'adapter',
+  )
 }
 
 /** A file of zeros. */
@@ -92,4 +104,3 @@ export function excess(ours: Float64Array, expected: Float64Array): number {
   })
   return worst
 }
-

@@ -1,0 +1,327 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { openAdapterFile } from '../src/adapters/formats.js'
+import { patternLookup } from '../src/adapters/patterns.js'
+import { openPeftAdapter } from '../src/adapters/peft.js'
+import { refusedPeftType } from '../src/adapters/peft-types.js'
+import { KEY_SUFFIXES, splitKey } from '../src/adapters/key-suffixes.js'
+import { FileSystemError, FormatError, MismatchError, UnsupportedError, UsageError } from '../src/core/errors.js'
+import { adapterFolder, factors, loraConfig, safetensors, type Tensors } from './support/adapters.js'
+import { memoryFolder } from './support/memory-folder.js'
+
+const Q = 'model.layers.0.self_attn.q_proj'
+const PLAIN = factors(Q, 6, 5)
+const open = async (tensors: Tensors, config: string | Record<string, unknown> = {}) => openPeftAdapter(adapterFolder(tensors, config))
+const refused =
+  (kind: new (...args: never[]) => Error, reason: RegExp) =>
+  (error: unknown): boolean => {
+    assert.ok(error instanceof kind, String(error))
+    assert.match(error.message, reason)
+    return true
+  }
+
+describe('opening a PEFT adapter', () => {
+  it('gives modules, ranks, scales and JSON-able facts', async () => {
+    const file = await open({ ...PLAIN, ...factors('lm_head', 6, 9) }, { lora_alpha: 5, peft_version: '0.21.2', target_modules: ['q_proj', 'lm_head'] })
+    assert.deepEqual(
+      file.modules.map(({ name, rank, alpha, scale }) => [name, rank, alpha, scale]),
+      [
+        [Q, 2, 5, 2.5],
+        ['lm_head', 2, 5, 2.5],
+      ],
+    )
+    assert.deepEqual(file.files, ['adapter_model.safetensors', 'adapter_config.json'])
+    assert.deepEqual(file.notes, [])
+    assert.deepEqual(JSON.parse(JSON.stringify(file.facts)), {
+      format: 'PEFT',
+      peftType: 'LORA',
+      peftVersion: '0.21.2',
+      baseModel: 'x/y',
+      taskType: 'CAUSAL_LM',
+      rank: 2,
+      alpha: 5,
+      rankStabilized: false,
+      fanInFanOut: false,
+      targetModules: ['q_proj', 'lm_head'],
+      scales: [2.5],
+      modules: [
+        { module: Q, in: 6, out: 5, rank: 2, alpha: 5, scale: 2.5, dtype: 'F32' },
+        { module: 'lm_head', in: 6, out: 9, rank: 2, alpha: 5, scale: 2.5, dtype: 'F32' },
+      ],
+    })
+  })
+
+  it('divides by the square root of the rank for rsLoRA', async () =>
+    assert.equal((await open(PLAIN, { use_rslora: true, lora_alpha: 3 })).modules[0]?.scale, 3 / Math.sqrt(2)))
+
+  it('takes rank and alpha from the patterns before anything else', async () => {
+    const file = await open(factors(Q, 6, 5, 3), { r: 8, rank_pattern: { 'layers\\.\\d+\\..*q_proj': 3 }, alpha_pattern: { q_proj: 0.5 }, use_rslora: true })
+    assert.deepEqual(
+      file.modules.map(({ rank, alpha, scale }) => [rank, alpha, scale]),
+      [[3, 0.5, 0.5 / Math.sqrt(3)]],
+    )
+  })
+
+  it('ignores fields that it does not know, and inert values of those that it refuses', async () => {
+    const inert = {
+      use_dora: false,
+      lora_bias: null,
+      modules_to_save: [],
+      kasa_config: null,
+      alora_invocation_tokens: [],
+      bias: null,
+      rank_pattern: null,
+      alpha_pattern: {},
+    }
+    assert.equal((await open(PLAIN, { ...inert, qalora_group_size: 16, loftq_config: {}, some_future_field: { x: [1] } })).modules.length, 1)
+  })
+
+  for (const init of [true, false, 'gaussian', 'orthogonal', 'eva', 'mica']) {
+    it(`takes init_lora_weights ${init} for plain LoRA`, async () => assert.equal((await open(PLAIN, { init_lora_weights: init })).modules.length, 1))
+  }
+
+  for (const init of ['pissa', 'pissa_niter_16', 'olora', 'corda', 'lora_ga', 'loftq', 'PiSSA']) {
+    it(`refuses init_lora_weights ${init}, which changed the base`, async () =>
+      assert.rejects(open(PLAIN, { init_lora_weights: init }), refused(UnsupportedError, /changes the base before training/)))
+  }
+
+  for (const [field, value] of Object.entries({
+    use_dora: true,
+    lora_bias: true,
+    bias: 'all',
+    modules_to_save: ['lm_head'],
+    target_parameters: ['mlp.experts.down_proj'],
+    trainable_token_indices: [1],
+    layer_replication: [[0, 2]],
+    alora_invocation_tokens: [7],
+    arrow_config: { top_k: 3 },
+    use_qalora: true,
+    use_bdlora: { nblocks: 2 },
+    kasa_config: { beta: 1 },
+    ensure_weight_tying: true,
+    init_lora_weights: 'not_invented_yet',
+  })) {
+    it(`refuses ${field} by name, and names the peft_type`, async () =>
+      assert.rejects(open(PLAIN, { [field]: value }), refused(UnsupportedError, new RegExp(`adapter_config\\.json: peft_type LORA with "${field}"`))))
+  }
+
+  for (const [field, value] of [
+    ['r', '8'],
+    ['r', 0],
+    ['r', 65_537],
+    ['r', 1.5],
+    ['r', undefined],
+    ['r', true],
+    ['lora_alpha', undefined],
+    ['lora_alpha', '16'],
+    ['lora_alpha', [16]],
+    ['use_rslora', 1],
+    ['fan_in_fan_out', 'no'],
+    ['rank_pattern', [8]],
+    ['rank_pattern', { q_proj: 2.5 }],
+    ['rank_pattern', { q_proj: 0 }],
+    ['alpha_pattern', { q_proj: '1' }],
+    ['target_modules', 7],
+    ['target_modules', [7]],
+    ['peft_type', undefined],
+    ['peft_type', 5],
+    ['base_model_name_or_path', 3],
+  ] as const) {
+    it(`refuses ${field} ${JSON.stringify(value)}, naming the field`, async () =>
+      assert.rejects(open(PLAIN, { [field]: value }), refused(FormatError, new RegExp(`"${field}"`))))
+  }
+
+  it('accepts the largest rank and refuses a scale that f32 cannot hold', async () => {
+    assert.equal((await open(factors(Q, 1, 1, 65_536), { r: 65_536 })).modules[0]?.rank, 65_536)
+    await assert.rejects(open(PLAIN, { lora_alpha: 1e39 }), refused(FormatError, /scale too large/))
+  })
+
+  it('knows every peft_type of PEFT 0.21.2, and says what can never be merged', () => {
+    assert.equal(refusedPeftType('LORA'), undefined)
+    assert.match(refusedPeftType('PREFIX_TUNING') ?? '', /cannot be merged.*virtual tokens/)
+    assert.match(refusedPeftType('LOHA') ?? '', /not yet/)
+    assert.match(refusedPeftType('NEW_LORA') ?? '', /not known/)
+  })
+})
+
+describe('tensors of a PEFT adapter', () => {
+  const [A, B] = [`base_model.model.${Q}.lora_A.weight`, `base_model.model.${Q}.lora_B.weight`]
+
+  it('needs both factors', async () => {
+    await assert.rejects(open({ [A]: [2, 6] }), refused(MismatchError, /lora_A\.weight": has no partner lora_B/))
+    await assert.rejects(open({ [B]: [5, 2] }), refused(MismatchError, /lora_B\.weight": has no partner lora_A/))
+  })
+
+  it('holds both factors to the configured rank', async () => {
+    await assert.rejects(open({ [A]: [3, 6], [B]: [5, 3] }), refused(MismatchError, /lora_A.*rank 3, but adapter_config\.json gives it rank 2 \("r"\)/))
+    await assert.rejects(open({ [A]: [2, 6], [B]: [5, 3] }), refused(MismatchError, /lora_B.*rank 3/))
+    await assert.rejects(open(PLAIN, { rank_pattern: { q_proj: 4 } }), refused(MismatchError, /gives it rank 4 \("rank_pattern"\)/))
+  })
+
+  it('refuses empty factors with the way out of ZeRO-3', async () => assert.rejects(open({ [A]: [0], [B]: [5, 2] }), refused(MismatchError, /ZeRO-3/)))
+  it('refuses vectors', async () => assert.rejects(open({ [A]: [2, 6], [B]: [10] }), refused(MismatchError, /two dimensions/)))
+  it('refuses convolutions', async () => assert.rejects(open({ [A]: [2, 6, 3, 3], [B]: [5, 2, 1, 1] }), refused(UnsupportedError, /convolutions/)))
+  it('refuses factors that are not plain floats', async () =>
+    assert.rejects(open({ [A]: { shape: [2, 6], dtype: 'I8' }, [B]: [5, 2] }), refused(UnsupportedError, /I8/)))
+  it('refuses a file without tensors', async () => assert.rejects(open({}), refused(MismatchError, /no LoRA tensors at all/)))
+
+  for (const [key, kind, reason] of [
+    ['base_model.model.model.embed_tokens.lora_embedding_A', UnsupportedError, /embedding/],
+    [`base_model.model.${Q}.lora_magnitude_vector`, UnsupportedError, /DoRA/],
+    [`base_model.model.${Q}.lora_magnitude_vector.default.weight`, UnsupportedError, /DoRA/],
+    [`base_model.model.${Q}.lora_B.bias`, UnsupportedError, /lora_bias/],
+    [`base_model.model.${Q}.lora_A`, UnsupportedError, /loralib/],
+    [`base_model.model.${Q}.base_layer.weight`, UnsupportedError, /whole tensor/],
+    ['base_model.model.lm_head.weight', UnsupportedError, /whole tensor/],
+    ['base_model.model.model.embed_tokens.token_adapter.trainable_tokens_delta', UnsupportedError, /token rows/],
+    [`base_model.model.${Q}.lora_monteclora_sampler.std_prior`, UnsupportedError, /MonteCLoRA/],
+    [`base_model.model.${Q}.lora_C.weird`, MismatchError, /left over/],
+    ['lora_A.weight', MismatchError, /left over/],
+    ['weight', MismatchError, /left over/],
+  ] as const) {
+    it(`leaves no tensor over: ${key}`, async () =>
+      assert.rejects(
+        open({ ...PLAIN, [key]: [5] }),
+        (error: unknown) => refused(kind, reason)(error) && refused(kind, new RegExp(key.replaceAll('.', '\\.')))(error),
+      ))
+  }
+
+  it('takes the adapter name inside keys, but only one', async () => {
+    const named = (name: string): Tensors => ({
+      [`base_model.model.${Q}.lora_A.${name}.weight`]: [2, 6],
+      [`base_model.model.${Q}.lora_B.${name}.weight`]: [5, 2],
+    })
+    assert.deepEqual(
+      (await open(named('my-style'))).modules.map(({ name }) => name),
+      [Q],
+    )
+    await assert.rejects(open({ ...named('a'), ...named('b') }), refused(MismatchError, /another adapter/))
+    await assert.rejects(open({ ...PLAIN, ...named('default') }), refused(MismatchError, /another adapter/))
+  })
+
+  it('cuts a key at the last marker, so that a module may be called like one', () => {
+    assert.equal(splitKey('attn.base_layer.out_proj.lora_A.weight')?.module, 'attn.base_layer.out_proj')
+    assert.equal(splitKey('token_adapter.fc.lora_A.weight')?.module, 'token_adapter.fc')
+    assert.equal(new Set(KEY_SUFFIXES.map(({ marker, tail }) => `${marker}/${tail}`)).size, KEY_SUFFIXES.length)
+  })
+})
+
+describe('target_modules', () => {
+  it('is not needed: lists only make notes', async () => {
+    assert.deepEqual((await open(PLAIN, { target_modules: ['self_attn.q_proj'] })).notes, [])
+    assert.deepEqual((await open(PLAIN, { target_modules: [Q] })).notes, [])
+    assert.match((await open(PLAIN, { target_modules: ['_proj'] })).notes[0] ?? '', /1 modules are outside target_modules/)
+  })
+
+  it('as a pattern must match some module', async () => {
+    assert.deepEqual((await open(PLAIN, { target_modules: '.*\\.(q|k)_proj' })).notes, [])
+    assert.deepEqual((await open(PLAIN, { target_modules: 'all-linear' })).notes, [])
+    await assert.rejects(open(PLAIN, { target_modules: 'q_proj' }), refused(MismatchError, /matches none of the 1 modules/))
+    await assert.rejects(open(PLAIN, { target_modules: '((' }), refused(FormatError, /regular expression/))
+  })
+
+  it('may use what only a backtracking matcher knows', async () =>
+    assert.equal((await open(PLAIN, { target_modules: '^(?!.*visual).*q_proj' })).modules.length, 1))
+
+  it('keeps the classifiers that PEFT names by default as they are, and says so', async () => {
+    assert.match((await open(PLAIN, { task_type: 'SEQ_CLS', modules_to_save: ['classifier', 'score'] })).notes[0] ?? '', /modules_to_save/)
+    await assert.rejects(
+      open({ ...PLAIN, 'base_model.model.score.weight': [2, 6] }, { modules_to_save: ['classifier', 'score'] }),
+      refused(UnsupportedError, /whole tensor/),
+    )
+  })
+})
+
+describe('rank_pattern and alpha_pattern', () => {
+  const lookup = (patterns: Record<string, number>) => patternLookup(new Map(Object.entries(patterns)), 'rank_pattern', 'adapter_config.json')
+
+  it('match a whole name, or its end after a dot', () => {
+    const rank = lookup({ q_proj: 1, 'mlp.up_proj': 2, 'down_pro.': 3 })
+    assert.deepEqual(['q_proj', Q, 'x.my_q_proj', 'q_proj.x', 'a.mlp.up_proj', 'a.mlpXup_proj', 'down_proj', 'down_pro'].map(rank), [
+      1,
+      1,
+      undefined,
+      undefined,
+      2,
+      2,
+      3,
+      undefined,
+    ])
+  })
+
+  it('take the first in file order', () => {
+    assert.equal(lookup({ 'self_attn\\..*': 1, q_proj: 2 })(Q), 1)
+    assert.equal(lookup({ q_proj: 2, 'self_attn\\..*': 1 })(Q), 2)
+  })
+
+  it('anchor with ^ at the whole name only', () => {
+    const rank = lookup({ '^model\\.layers\\.0\\..*': 1 })
+    assert.deepEqual([rank(Q), rank(`x.${Q}`)], [1, undefined])
+  })
+
+  it('give plain names the meaning that the general matcher gives them', () => {
+    for (const key of ['q_proj', 'a.b', 'a\\.b', '.', '\\.', 'x-1', '..']) {
+      const [plain, general] = [lookup({ [key]: 1 }), lookup({ [`(?:${key})`]: 1 })]
+      for (const name of ['q_proj', 'x.q_proj', 'a.b', 'aXb', 'c.a.b', 'c.aXb', '.', 'a.', 'a.😀', '😀', 'x-1', 'x-1\n', 'c.x-1\n', 'ab', ''])
+        assert.equal(plain(name), general(name), `${key} on ${JSON.stringify(name)}`)
+    }
+  })
+
+  it('never hang, and refuse what Python would hang on', () => {
+    assert.throws(() => lookup({ '(a+)+$': 2 }), refused(UnsupportedError, /"\(a\+\)\+\$".*repeats a repeat/))
+    assert.throws(() => lookup({ '(?=q)q_proj': 2 }), refused(UnsupportedError, /lookahead/))
+    assert.throws(() => lookup({ '((': 2 }), refused(FormatError, /regular expression/))
+    const started = performance.now()
+    assert.equal(lookup({ '(a|a)*b': 2 })('a'.repeat(20_000)), undefined)
+    assert.ok(performance.now() - started < 2000)
+  })
+
+  it('stay fast with a key for every module of a large mixture of experts', () => {
+    const names = Array.from({ length: 6000 }, (_, i) => `model.layers.${i % 60}.mlp.experts.${Math.floor(i / 60)}.up_proj`)
+    const rank = patternLookup(new Map(names.map((name, i) => [name, i])), 'rank_pattern', 'adapter_config.json')
+    const started = performance.now()
+    assert.deepEqual(
+      names.map(rank).filter((value, i) => value !== i),
+      [],
+    )
+    assert.ok(performance.now() - started < 5000)
+  })
+})
+
+describe('recognising adapters', () => {
+  const bytes = new Uint8Array(8)
+  for (const [what, files, kind, reason] of [
+    ['adapter_model.bin', { 'adapter_config.json': loraConfig(), 'adapter_model.bin': bytes }, UnsupportedError, /safe_serialization/],
+    ['a config without weights', { 'adapter_config.json': loraConfig(), 'README.md': '' }, FileSystemError, /adapter_model\.safetensors is not/],
+    [
+      'MLX-LM',
+      { 'adapter_config.json': '{"fine_tune_type":"lora","lora_parameters":{"rank":8,"scale":20.0}}', 'adapters.safetensors': bytes },
+      UnsupportedError,
+      /MLX-LM/,
+    ],
+    ['LitGPT', { 'lit_model.pth.lora': bytes, 'hyperparameters.yaml': '' }, UnsupportedError, /LitGPT/],
+    ['loralib', { 'lora.pt': bytes }, UnsupportedError, /loralib/],
+    ['kohya', { 'style.safetensors': bytes }, UnsupportedError, /kohya/],
+    ['a GGUF', { 'lora.gguf': bytes }, UnsupportedError, /GGUF/],
+    ['a whole model', { 'config.json': '{}', 'model.safetensors': bytes }, UsageError, /whole model, not an adapter/],
+    ['an empty folder', {}, FileSystemError, /nothing found/],
+  ] as const) {
+    it(`refuses ${what} by name`, async () => assert.rejects(openAdapterFile(memoryFolder(files, 'some-folder')), refused(kind, reason)))
+  }
+
+  it('lists the checkpoints of a training output and names the newest', async () => {
+    const folder = { ...memoryFolder({ 'trainer_state.json': '{}' }, 'output'), folders: ['checkpoint-1000', 'checkpoint-500', 'runs'] }
+    await assert.rejects(openAdapterFile(folder), refused(FileSystemError, /"checkpoint-500", "checkpoint-1000".*newest is "checkpoint-1000"/))
+  })
+
+  it('takes the weights file that the user named, with the config next to it', async () => {
+    const folder = memoryFolder({
+      'adapter_config.json': loraConfig(),
+      'renamed.safetensors': safetensors(PLAIN),
+      'adapter_model.safetensors': safetensors({}),
+    })
+    const file = await openAdapterFile(folder, 'renamed.safetensors')
+    assert.deepEqual([file.modules.length, file.files[0]], [1, 'renamed.safetensors'])
+    await assert.rejects(openAdapterFile(folder, 'adapter.gguf'), refused(UnsupportedError, /GGUF/))
+  })
+})
