@@ -1,4 +1,5 @@
 /** The names that a misspelt or misplaced name may have meant, for messages. Bounded work on any input. */
+import { editDistance } from '../core/edit-distance.js'
 
 const MAX_COMPARED = 200 // edit distance is quadratic in the names' lengths
 const MAX_CHARACTERS = 160
@@ -30,18 +31,4 @@ function likeness(a: readonly string[], b: readonly string[]): number {
   let atStart = 0
   while (atStart < a.length - atEnd && atStart < b.length - atEnd && a[atStart] === b[atStart]) atStart++
   return atEnd * 2 + atStart - Math.abs(a.length - b.length) / 4
-}
-
-/** Levenshtein's distance in UTF-16 units. */
-function editDistance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, i) => i)
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i]
-    for (let j = 1; j <= b.length; j++) {
-      const replaced = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1)
-      next.push(Math.min(replaced, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1))
-    }
-    row = next
-  }
-  return row[b.length] ?? 0
 }

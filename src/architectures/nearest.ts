@@ -1,4 +1,5 @@
 /** The nearest of the known names to one that is not known, for "did you mean" in messages. */
+import { editDistance } from '../core/edit-distance.js'
 
 const COMPARED_CHARACTERS = 64 // names are untrusted and the comparison is quadratic; no known name is longer
 
@@ -18,18 +19,4 @@ export function nearestName(name: string, known: Iterable<string>): string | und
 
 function prepared(name: string): string {
   return name.slice(0, COMPARED_CHARACTERS).toLowerCase()
-}
-
-/** Levenshtein's distance, one row of the table at a time. */
-function editDistance(a: string, b: string): number {
-  let above = Array.from({ length: b.length + 1 }, (_, i) => i)
-  for (let i = 1; i <= a.length; i++) {
-    const row = [i]
-    for (let j = 1; j <= b.length; j++) {
-      const substituted = (above[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1)
-      row.push(Math.min(substituted, (above[j] ?? 0) + 1, (row[j - 1] ?? 0) + 1))
-    }
-    above = row
-  }
-  return above[b.length] ?? 0
 }

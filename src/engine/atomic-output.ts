@@ -6,7 +6,7 @@
 import { closeSync, existsSync, fsyncSync, ftruncateSync, mkdirSync, openSync, renameSync, rmSync, rmdirSync, writeSync } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { errorCode, fileSystemError } from './file-errors.js'
+import { errorCode, fileSystemError } from '../core/file-errors.js'
 import { findStaleRuns, journalText, removeStaleRuns, temporaryName } from './stale-runs.js'
 
 const RENAME_PATIENCE_MS = 2000 // virus scanners and indexers on Windows hold new files open for a moment

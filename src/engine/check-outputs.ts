@@ -5,7 +5,7 @@ import { FileSystemError, nameList, UsageError } from '../core/errors.js'
 import { isArray, isObject, parseJsonObject } from '../core/json.js'
 import { inputsOf, outputBytes, type Plan, type SideFile } from '../plan/plan.js'
 import { byFolder } from './atomic-output.js'
-import { fileSystemError } from './file-errors.js'
+import { fileSystemError } from '../core/file-errors.js'
 import { findStaleRuns, isTemporary } from './stale-runs.js'
 
 const WEIGHT_FILE = /\.(?:safetensors|bin|pt|pth|gguf)$|\.index\.json$/

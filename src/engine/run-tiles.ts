@@ -11,7 +11,7 @@ import type { TensorInfo } from '../core/tensor-info.js'
 import type { PlannedTensor } from '../plan/plan.js'
 import { checkRange, countNonFinite, countNonFiniteHalves } from '../quantize/range.js'
 import { Evaluator } from './evaluate.js'
-import { fileSystemError } from './file-errors.js'
+import { fileSystemError } from '../core/file-errors.js'
 import { takeTile, tensorOfTile, writeRecord, type TileJob } from './tile-job.js'
 import { createTileReader, type TileReader } from './tile-reader.js'
 

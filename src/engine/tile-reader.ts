@@ -5,7 +5,7 @@
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
 import { cutShort, type ByteDescriptor } from '../core/bytes.js'
 import { FormatError } from '../core/errors.js'
-import { fileSystemError } from './file-errors.js'
+import { fileSystemError } from '../core/file-errors.js'
 
 /** Reads bytes of the plan's inputs. Close it when the run ends. */
 export interface TileReader {

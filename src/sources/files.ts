@@ -12,7 +12,7 @@ import { cutShort, memorySource, type ByteDescriptor, type ByteSource, type Fold
 import { FileSystemError, FormatError } from '../core/errors.js'
 import { compareNames } from '../formats/safetensors/name-order.js'
 import { relativeName } from '../formats/safetensors/relative-name.js'
-import { readingError } from './file-errors.js'
+import { fileSystemError } from '../core/file-errors.js'
 
 type FileDescriptor = Extract<ByteDescriptor, { kind: 'file' }>
 
@@ -33,7 +33,7 @@ export async function openFile(path: string, name = shownPath(path)): Promise<By
     await withHandle(descriptor, () => Promise.resolve()) // permission is asked now, not after an hour of work
     return fileSource(descriptor)
   } catch (error) {
-    throw readingError(error, name)
+    throw fileSystemError(error, name, 'read')
   }
 }
 
@@ -81,7 +81,7 @@ export async function pathKind(path: string): Promise<'file' | 'folder' | 'other
     const found = await stat(path)
     return found.isFile() ? 'file' : found.isDirectory() ? 'folder' : 'other'
   } catch (error) {
-    throw readingError(error, shownPath(path))
+    throw fileSystemError(error, shownPath(path), 'read')
   }
 }
 
@@ -108,7 +108,7 @@ async function listFiles(path: string, label: string): Promise<Pick<LocalFolder,
       }
     }
   } catch (error) {
-    throw readingError(error, label)
+    throw fileSystemError(error, label, 'read')
   }
   return { entries: entries.sort((a, b) => compareNames(a.name, b.name)), folders: folders.sort(compareNames), brokenLinks: brokenLinks.sort(compareNames) }
 }
@@ -143,7 +143,7 @@ async function withHandle(descriptor: FileDescriptor, use: (handle: FileHandle) 
       await handle.close()
     }
   } catch (error) {
-    throw readingError(error, descriptor.name)
+    throw fileSystemError(error, descriptor.name, 'read')
   }
 }
 

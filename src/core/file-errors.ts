@@ -1,5 +1,5 @@
 /** What the operating system's error codes mean to a user. */
-import { FileSystemError, ToolkitError } from '../core/errors.js'
+import { FileSystemError, ToolkitError } from './errors.js'
 
 const MEANINGS: ReadonlyMap<string, string> = new Map([
   ['ENOSPC', 'no space left on the device (ENOSPC). Free some, or write elsewhere'],
@@ -10,18 +10,20 @@ const MEANINGS: ReadonlyMap<string, string> = new Map([
   ['EROFS', 'the file system is read-only (EROFS)'],
   ['ENOENT', 'there is no such file or folder (ENOENT)'],
   ['ENOTDIR', 'a part of the path is a file, not a folder (ENOTDIR)'],
-  ['EISDIR', 'it is a folder (EISDIR)'],
+  ['EISDIR', 'it is a folder; a file is wanted (EISDIR)'],
   ['EEXIST', 'it is there already (EEXIST)'],
+  ['ELOOP', 'its links lead in a circle (ELOOP)'],
   ['EBUSY', 'it is in use by another program (EBUSY)'],
   ['EMFILE', 'too many files are open (EMFILE)'],
   ['ENFILE', 'too many files are open on this machine (ENFILE)'],
   ['ENAMETOOLONG', 'the name is too long for this file system (ENAMETOOLONG)'],
   ['EIO', 'the disk reports an input/output error (EIO)'],
+  ['ERR_INVALID_ARG_VALUE', 'the path holds a NUL character'],
 ])
 
 /**
  * Any failure of the file system as one of ours; our own errors pass.
- * @param deed  what could not be done to the file: `written`, `created`, `renamed`
+ * @param deed  what could not be done to the file: `read`, `written`, `created`, `renamed`
  */
 export function fileSystemError(error: unknown, file: string, deed: string): ToolkitError {
   if (error instanceof ToolkitError) return error
