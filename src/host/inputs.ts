@@ -28,21 +28,18 @@ export async function openInputs(basePath: string, adapters: readonly AdapterOpt
   const opened: { weighted: WeightedAdapter; folder: Folder }[] = []
   for (const { path, weight = 1 } of adapters) {
     if (!Number.isFinite(weight)) throw new UsageError(`the weight of ${path} is ${weight}; a finite number is wanted.`)
-    const folder = await openFolder(adapterFolder(path))
-    const adapter = await openAdapter(folder, base.tensors)
+    const place = adapterPlace(path)
+    const folder = await openFolder(place.folder)
+    const adapter = await openAdapter(folder, base.tensors, place.weightsName)
     // one adapter needs no order; several are ordered by what they hold, not by how they were typed
-    const digests = adapters.length < 2 ? [] : await Promise.all(adapter.files.map((name) => fileDigest(join(adapterFolder(path), name))))
+    const digests = adapters.length < 2 ? [] : await Promise.all(adapter.files.map((name) => fileDigest(join(place.folder, name))))
     opened.push({ weighted: { adapter: { ...adapter, label: path }, weight, digest: digests.join('+') }, folder })
   }
   const chosen = await chooseTokenizer(base, opened.map(({ folder }) => folder), tokenizer)
   return { base, adapters: opened.map(({ weighted }) => weighted), ...chosen }
 }
 
-/** An adapter is a folder; who names its weights file means the folder. */
-function adapterFolder(path: string): string {
-  try {
-    return statSync(path).isFile() && /^adapter_model\.(?:safetensors|bin)$/.test(basename(path)) ? dirname(path) : path
-  } catch {
-    return path
-  }
+/** An adapter is a folder; who names a weights file means the folder it lies in, and that file. */
+function adapterPlace(path: string): { folder: string; weightsName?: string } {
+  return statSync(path, { throwIfNoEntry: false })?.isFile() === true ? { folder: dirname(path), weightsName: basename(path) } : { folder: path }
 }
