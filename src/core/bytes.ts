@@ -48,9 +48,11 @@ export interface Folder {
   open(name: string): Promise<ByteSource>
 }
 
-/** Accepts bytes at known positions; the hosts make it atomic. */
+/** Accepts bytes at known positions, each byte once, in any order; the host makes the whole atomic. */
 export interface ByteSink {
-  write(bytes: Uint8Array, position: number): Promise<void>
+  /** Writes all of `bytes`, which the caller keeps. @throws FileSystemError */
+  write(bytes: Uint8Array, position: number): void
+  close(): void
 }
 
 /** A source over bytes in memory; the caller keeps ownership and must not change them. */

@@ -3,15 +3,15 @@
  * thread, or in the main thread when the work is small.
  */
 import { createHash } from 'node:crypto'
-import { closeSync, openSync, writeSync } from 'node:fs'
 import type { Arithmetic } from '../core/arithmetic.js'
+import type { ByteSink } from '../core/bytes.js'
 import { QUANT_TYPES, quantBytes } from '../core/quant-types.js'
 import { programShape } from '../core/row-program.js'
 import type { TensorInfo } from '../core/tensor-info.js'
 import type { PlannedTensor } from '../plan/plan.js'
 import { checkRange, countNonFinite, countNonFiniteHalves } from '../quantize/range.js'
 import { Evaluator } from './evaluate.js'
-import { fileSystemError } from '../core/file-errors.js'
+import { openFileSink } from './file-sink.js'
 import { takeTile, tensorOfTile, writeRecord, type TileJob } from './tile-job.js'
 import { createTileReader, type TileReader } from './tile-reader.js'
 
@@ -37,7 +37,7 @@ class TileWorker {
   private readonly arithmetic: Arithmetic
   private readonly reader: TileReader
   private readonly evaluator: Evaluator
-  private readonly handles = new Map<number, number>()
+  private readonly sinks = new Map<number, ByteSink>()
   private current = -1
   private values = new Float32Array(0)
   private bytes = new Uint8Array(0)
@@ -59,14 +59,14 @@ class TileWorker {
     this.evaluator.norms.weight = 0
     const { program } = tensor
     const { output, position, nonFinite } = program.kind === 'bytes' ? this.copy(program.tensor, tensor, unit) : this.compute(program, tensor, unit)
-    this.write(tensor, output, tensor.offset + position)
+    this.sinkOf(tensor.file).write(output, tensor.offset + position)
     const digest = createHash('sha256').update(output).digest()
     writeRecord(this.job, tile, { digest, deltaSquares: this.evaluator.norms.delta, weightSquares: this.evaluator.norms.weight, nonFinite }, output.byteLength)
   }
 
   close(): void {
-    for (const handle of this.handles.values()) closeSync(handle)
-    this.handles.clear()
+    for (const sink of this.sinks.values()) sink.close()
+    this.sinks.clear()
     this.reader.close()
   }
 
@@ -94,16 +94,13 @@ class TileWorker {
     return { output, position: ((first * cols) / QUANT_TYPES[program.encode].blockElements) * QUANT_TYPES[program.encode].blockBytes, nonFinite }
   }
 
-  private write(tensor: PlannedTensor, output: Uint8Array, position: number): void {
-    const { path, name } = this.job.outputs[tensor.file]!
-    try {
-      let handle = this.handles.get(tensor.file)
-      if (handle === undefined) this.handles.set(tensor.file, (handle = openSync(path, 'r+')))
-      // a full disk gives a short count first and an error only at the next write
-      for (let done = 0; done < output.byteLength; ) done += writeSync(handle, output, done, output.byteLength - done, position + done)
-    } catch (error) {
-      throw fileSystemError(error, name, 'written')
-    }
+  private sinkOf(file: number): ByteSink {
+    const known = this.sinks.get(file)
+    if (known !== undefined) return known
+    const { path, name } = this.job.outputs[file]!
+    const sink = openFileSink(path, name)
+    this.sinks.set(file, sink)
+    return sink
   }
 
   private outputBuffer(byteLength: number): Uint8Array {
