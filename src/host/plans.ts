@@ -8,6 +8,7 @@ import { planMerge as planMergePure } from '../plan/plan-merge.js'
 import type { Plan } from '../plan/plan.js'
 import { checkFileName } from './file-names.js'
 import { openInputs } from './inputs.js'
+import { refuseInputFiles } from './refuse-inputs.js'
 import type { AdapterOption, GgufOptions, MergeOptions } from './options.js'
 
 const FOLDER_RECEIPT = 'lora-to-gguf.receipt.json'
@@ -23,7 +24,7 @@ export async function planMerge(options: MergeOptions): Promise<Plan> {
   const isFile = /\.safetensors$/i.test(options.out)
   const name = checkFileName(basename(resolve(options.out)))
   const root = isFile ? dirname(resolve(options.out)) : options.out
-  return planMergePure({
+  const plan = await planMergePure({
     base,
     adapters,
     output: isFile ? { kind: 'safetensors', root, name } : { kind: 'folder', root },
@@ -36,6 +37,8 @@ export async function planMerge(options: MergeOptions): Promise<Plan> {
     options: recorded({ dtype: options.dtype ?? 'auto', maxShardBytes: options.maxShardBytes, clampOverflow: options.clampOverflow }),
     decisions,
   })
+  refuseInputFiles(plan, [options.base, ...options.adapters.map(({ path }) => path), options.tokenizer ?? ''])
+  return plan
 }
 
 /**
@@ -46,7 +49,7 @@ export async function planGguf(options: GgufOptions): Promise<Plan> {
   if (options.vocabOnly === true && options.noVocab === true) throw new UsageError('--vocab-only and --no-vocab exclude each other.')
   const { base, adapters, tokenizer, decisions } = await openInputs(options.model, options.adapters ?? [], options)
   const output = outputPlace(options)
-  return planGgufPure({
+  const plan = await planGgufPure({
     base,
     adapters,
     outtype: options.outtype ?? 'auto',
@@ -60,9 +63,18 @@ export async function planGguf(options: GgufOptions): Promise<Plan> {
     receiptFor: options.receipt === false ? undefined : (fileName) => receiptName(options.receipt, output.root, `${fileName}.receipt.json`) ?? '',
     clampOverflow: options.clampOverflow ?? false,
     tileElements: options.tileElements,
-    options: recorded({ outtype: options.outtype ?? 'auto', modelName: options.modelName, pre: options.pre, vocabOnly: options.vocabOnly, noVocab: options.noVocab, clampOverflow: options.clampOverflow }),
+    options: recorded({
+      outtype: options.outtype ?? 'auto',
+      modelName: options.modelName,
+      pre: options.pre,
+      vocabOnly: options.vocabOnly,
+      noVocab: options.noVocab,
+      clampOverflow: options.clampOverflow,
+    }),
     decisions,
   })
+  refuseInputFiles(plan, [options.model, ...(options.adapters ?? []).map(({ path }) => path), options.tokenizer ?? '', options.metadata ?? ''])
+  return plan
 }
 
 /** Folder and file name; the default place is the model's folder, or the current one where that is not ours to write to. */
@@ -72,11 +84,14 @@ function outputPlace({ outfile, model, adapters }: GgufOptions): { root: string;
   return { root: dirname(outfile), name: checkFileName(basename(resolve(outfile))) }
 }
 
-/** Writable, and not part of a download cache, whose folders other programs manage. */
+/** Folders of download caches, which other programs manage: `models--org--name/snapshots/…` of Hugging Face, and what lies in any `.cache`. */
+const CACHE = /[\\/](?:models--[^\\/]+[\\/]snapshots|\.cache|\.ollama)[\\/]/
+
+/** Writable, and not part of a download cache. */
 function isOwnFolder(path: string): boolean {
   try {
     accessSync(path, constants.W_OK)
-    return !/[\\/]models--[^\\/]+[\\/]snapshots[\\/]/.test(realpathSync(path) + '/')
+    return !CACHE.test(`${realpathSync(path)}/`)
   } catch {
     return false
   }
@@ -103,16 +118,19 @@ function readMetadata(path: string): JsonObject {
   return parseJsonObject(bytes, path)
 }
 
+/** Undefined when nothing is there; empty, which is no text of ours, when something is that cannot be read. */
 function readText(path: string): string | undefined {
   try {
     return readFileSync(path, 'utf8')
   } catch {
-    return undefined
+    return existsSync(path) ? '' : undefined
   }
 }
 
 function recorded(options: Record<string, string | number | boolean | undefined>): Plan['options'] {
-  return Object.fromEntries(Object.entries(options).filter((entry): entry is [string, string | number | boolean] => entry[1] !== undefined && entry[1] !== false))
+  return Object.fromEntries(
+    Object.entries(options).filter((entry): entry is [string, string | number | boolean] => entry[1] !== undefined && entry[1] !== false),
+  )
 }
 
 export type { AdapterOption }
