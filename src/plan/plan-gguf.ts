@@ -84,7 +84,7 @@ export async function planGguf(request: GgufRequest): Promise<Plan> {
     adapters: merged.adapters,
     files: [{ name, header: header.bytes, byteLength: header.fileSize }],
     tensors,
-    sideFiles: modelfile === undefined ? [] : [modelfile.file],
+    sideFiles: modelfile?.file === undefined ? [] : [modelfile.file],
     receipt: request.receiptFor?.(name),
     keyValues,
     clampOverflow: request.clampOverflow ?? false,

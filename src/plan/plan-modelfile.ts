@@ -1,7 +1,7 @@
 /** Plans the Modelfile beside a GGUF: what Ollama needs to know that the file itself does not say. */
 import { readAll, type Folder } from '../core/bytes.js'
 import { isArray, parseJsonObject, type JsonObject } from '../core/json.js'
-import { chooseModelfileName } from '../ollama/modelfile.js'
+import { chooseModelfileName, isModelfileFor } from '../ollama/modelfile.js'
 import { modelfileFor } from '../ollama/plan-modelfile.js'
 import type { TokenTables } from '../tokenizers/token-tables.js'
 import type { SideFile } from './plan.js'
@@ -16,8 +16,14 @@ export interface ModelfileRequest {
   readonly readExisting: (name: string) => Promise<string | undefined>
 }
 
-/** Text and name of the Modelfile; one that we did not write is never replaced. */
-export async function planModelfile({ ggufName, folder, config, tables, readExisting }: ModelfileRequest): Promise<{ file: SideFile; notes: readonly string[] }> {
+/** Text and name of the Modelfile; one that we did not write is never replaced, and where all names are taken there is no file. */
+export async function planModelfile({
+  ggufName,
+  folder,
+  config,
+  tables,
+  readExisting,
+}: ModelfileRequest): Promise<{ file: SideFile | undefined; notes: readonly string[] }> {
   const generation = await generationConfig(folder)
   const eosIds = [config, ...(generation === undefined ? [] : [generation])].flatMap((source) => tokenIds(source.get('eos_token_id')))
   if (tables.special.eos !== undefined) eosIds.unshift(tables.special.eos)
@@ -32,6 +38,10 @@ export async function planModelfile({ ggufName, folder, config, tables, readExis
     generationConfig: generation,
   })
   const name = chooseModelfileName(await readExisting('Modelfile'), ggufName)
+  const existing = await readExisting(name)
+  if (existing !== undefined && !isModelfileFor(existing, ggufName)) {
+    return { file: undefined, notes: [`no Modelfile is written: Modelfile and ${name} are there already and are not ours`] }
+  }
   return { file: { name, stage: 'last', content: { kind: 'text', text }, replaces: true }, notes }
 }
 
