@@ -2,62 +2,98 @@
  * The only place that ends a command: errors to one line on stderr and an exit code, signals to a clean stop.
  */
 import { CommanderError } from 'commander'
-import { CancelledError, printable, ToolkitError, UsageError } from '../core/errors.js'
+import { CancelledError, ToolkitError, UsageError } from '../core/errors.js'
+import { oneLine } from './safe-text.js'
+
+/** After a signal a run gets this long to take back what it has written; then the process ends, and its exit hook does it. */
+const GRACE_MS = 700
 
 /** What a command gets to work with. */
 export interface CommandContext {
   readonly signal: AbortSignal
 }
 
-/**
- * Runs a command and gives its exit code.
- * @param json   errors are written to stdout too, as an event
- * @param debug  the stack is shown
- */
-export async function runCommand(run: (context: CommandContext) => Promise<void>, { json, debug }: { json: boolean; debug: boolean }): Promise<number> {
+/** How errors are told. */
+export interface ErrorForm {
+  /** Written to stdout too, as an event. */
+  readonly json: boolean
+  /** The stack is shown. */
+  readonly debug: boolean
+}
+
+interface Failure {
+  readonly code: string
+  readonly exitCode: number
+  readonly message: string
+  readonly stack?: string | undefined
+}
+
+/** Runs a command and gives its exit code. */
+export async function runCommand(run: (context: CommandContext) => Promise<void>, form: ErrorForm): Promise<number> {
   const controller = new AbortController()
   let signalCode: 130 | 143 | undefined
+  let patience: NodeJS.Timeout | undefined
   const onSignal = (code: 130 | 143) => (): void => {
+    if (signalCode !== undefined) endNow(signalCode, form) // asked twice
     signalCode = code
     controller.abort()
+    patience = setTimeout(() => endNow(code, form), GRACE_MS)
   }
   const [interrupt, terminate] = [onSignal(130), onSignal(143)]
   process.on('SIGINT', interrupt)
   process.on('SIGTERM', terminate)
-  process.stdout.on('error', endOnBrokenPipe)
+  outliveReaders()
   try {
     await run({ signal: controller.signal })
     return 0
   } catch (error) {
     if (error instanceof CommanderError && error.exitCode === 0) return 0 // --help, --version
-    const known = toolkitError(error, signalCode)
-    report(known, { json, debug })
-    return known.exitCode
+    const failure = signalCode === undefined ? failureOf(error) : new CancelledError(signalCode)
+    report(failure, form)
+    return failure.exitCode
   } finally {
+    clearTimeout(patience)
     process.off('SIGINT', interrupt)
     process.off('SIGTERM', terminate)
   }
 }
 
-function toolkitError(error: unknown, signalCode: 130 | 143 | undefined): ToolkitError | { code: string; exitCode: number; message: string; stack: string | undefined } {
-  if (signalCode !== undefined) return new CancelledError(signalCode)
+function endNow(code: 130 | 143, form: ErrorForm): never {
+  report(new CancelledError(code), form)
+  process.exit(code) // the atomic writer's exit hook removes what is unfinished
+}
+
+function failureOf(error: unknown): Failure {
   if (error instanceof ToolkitError) return error
-  if (error instanceof CommanderError) return new UsageError(`${error.message.replace(/^error: /, '').replace(/\s*\n\s*/g, ' ')}. --help shows all options.`)
-  const message = error instanceof Error ? error.message : String(error)
-  const stack = error instanceof Error ? error.stack : undefined
-  return { code: 'E_INTERNAL', exitCode: 1, message: `internal error: ${printable(message)}. This is a bug in lora-to-gguf; please report it with the output of --debug.`, stack }
+  if (error instanceof CommanderError) return new UsageError(`${sentence(error.message.replace(/^error: /, ''))} --help shows all options.`)
+  const { message, stack } = error instanceof Error ? error : { message: String(error), stack: undefined }
+  return {
+    code: 'E_INTERNAL',
+    exitCode: 1,
+    message: `internal error: ${sentence(message)} This is a bug in lora-to-gguf; please report it with the output of --debug.`,
+    stack,
+  }
 }
 
-function report(error: ReturnType<typeof toolkitError>, { json, debug }: { json: boolean; debug: boolean }): void {
-  process.stderr.write(`error: ${error.message.replace(/\s*[\r\n]+\s*/g, ' ')}\n`)
-  if (debug && error.stack !== undefined) process.stderr.write(`${error.stack}\n`)
+function report(failure: Failure, { json, debug }: ErrorForm): void {
+  process.stderr.write(`error: ${oneLine(failure.message)}\n`)
+  if (debug && failure.stack !== undefined) process.stderr.write(`${failure.stack}\n`)
   if (!json) return
-  const place = error instanceof ToolkitError ? error.place : {}
-  process.stdout.write(`${JSON.stringify({ event: 'error', code: error.code, exitCode: error.exitCode, ...place, message: error.message })}\n`)
+  const place = failure instanceof ToolkitError ? failure.place : {}
+  process.stdout.write(`${JSON.stringify({ event: 'error', code: failure.code, exitCode: failure.exitCode, ...place, message: failure.message })}\n`)
 }
 
-// `to-gguf … | head`: the reader has seen enough
-function endOnBrokenPipe(error: NodeJS.ErrnoException): void {
-  if (error.code === 'EPIPE') process.exit(0)
-  throw error
+function sentence(text: string): string {
+  return /[.?!)]$/.test(text) ? text : `${text}.`
+}
+
+/** `to-gguf … | head`: a reader that has seen enough closes the pipe; the work goes on, for the file is what was asked for. */
+function outliveReaders(): void {
+  for (const stream of [process.stdout, process.stderr]) {
+    if (!stream.listeners('error').includes(ignoreBrokenPipe)) stream.on('error', ignoreBrokenPipe)
+  }
+}
+
+function ignoreBrokenPipe(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'EPIPE') throw error
 }

@@ -1,4 +1,7 @@
 /** What every command does with a plan: print it (--dry-run), or execute it and tell what came out. */
+import { accessSync, constants, existsSync } from 'node:fs'
+import { dirname, resolve } from 'node:path'
+import { fileSystemError } from '../core/file-errors.js'
 import type { Plan } from '../plan/plan.js'
 import { checkOutputs } from '../engine/check-outputs.js'
 import { execute } from '../engine/execute.js'
@@ -8,12 +11,13 @@ import { describePlan, planFacts } from './describe-plan.js'
 import { summary } from './summary.js'
 import { MOST_THREADS, type CommonFlags } from './options.js'
 import { NO_PROGRESS, progressDisplay } from './progress-display.js'
+import { oneLine } from './safe-text.js'
 import { parseCount } from './values.js'
 
 /** Prints or runs. Warnings go to stderr whatever else is quiet. */
 export async function runPlan(plan: Plan, flags: CommonFlags, { signal }: CommandContext): Promise<void> {
   const threads = flags.threads === undefined ? undefined : parseCount('--threads', flags.threads, MOST_THREADS)
-  for (const warning of plan.warnings) process.stderr.write(`warning: ${warning}\n`)
+  for (const warning of plan.warnings) process.stderr.write(`warning: ${oneLine(warning)}\n`)
   if (flags.dryRun === true) return printPlan(plan, flags, threads)
   const display = flags.quiet === true || flags.json === true ? NO_PROGRESS : await progressDisplay()
   const began = performance.now()
@@ -27,7 +31,7 @@ export async function runPlan(plan: Plan, flags: CommonFlags, { signal }: Comman
       onProgress: flags.json === true ? (event) => emit({ event: 'progress', ...event }) : display.onProgress,
     })
     display.stop()
-    for (const warning of result.warnings) process.stderr.write(`warning: ${warning}\n`)
+    for (const warning of result.warnings) process.stderr.write(`warning: ${oneLine(warning)}\n`)
     const facts = { files: result.files, bytes: result.bytes, seconds: (performance.now() - began) / 1000, peakBytes: process.resourceUsage().maxRSS * 1024 }
     if (flags.json === true) emit({ event: 'result', ...facts, hashes: Object.fromEntries(result.hashes), warnings: result.warnings })
     else if (flags.quiet !== true) process.stdout.write(summary(plan, result, facts, flags.verbose ?? false))
@@ -38,8 +42,20 @@ export async function runPlan(plan: Plan, flags: CommonFlags, { signal }: Comman
 
 function printPlan(plan: Plan, flags: CommonFlags, threads: number | undefined): void {
   checkOutputs(plan, flags.force ?? false)
+  checkWritable(plan.root)
   if (flags.json === true) emit({ event: 'plan', dryRun: true, ...planFacts(plan, threads) })
   else process.stdout.write(describePlan(plan, threads))
+}
+
+/** The real run finds this out by writing; a dry run has to ask. @throws FileSystemError */
+function checkWritable(root: string): void {
+  let folder = resolve(root)
+  while (!existsSync(folder) && dirname(folder) !== folder) folder = dirname(folder)
+  try {
+    accessSync(folder, constants.W_OK)
+  } catch (error) {
+    throw fileSystemError(error, root, 'written to')
+  }
 }
 
 function emit(event: object): void {

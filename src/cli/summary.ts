@@ -4,20 +4,29 @@ import type { ExecuteResult } from '../engine/execute.js'
 import { ollamaCreateLine } from '../ollama/create-line.js'
 import type { Plan } from '../plan/plan.js'
 import { tensorLine } from './describe-plan.js'
+import { safeText } from './safe-text.js'
 import { formatBytes } from './values.js'
 
 /** The text for stdout. */
 export function summary(plan: Plan, result: ExecuteResult, { seconds, peakBytes }: { seconds: number; peakBytes: number }, verbose: boolean): string {
-  const lines = [`wrote ${plan.kind === 'folder' ? plan.root : join(plan.root, plan.target)}: ${plan.tensors.length} tensors, ${formatBytes(result.bytes)}, ${seconds.toFixed(1)} s, peak memory ${formatBytes(peakBytes)}`]
+  const lines = [
+    `wrote ${plan.kind === 'folder' ? plan.root : join(plan.root, plan.target)}: ${plan.tensors.length} tensors, ${formatBytes(result.bytes)}, ${seconds.toFixed(1)} s, peak memory ${formatBytes(peakBytes)}`,
+  ]
   lines.push(...plan.decisions.map((decision) => `  ${decision}`))
   const changed = result.tensors.filter(({ deltaRatio }) => deltaRatio !== undefined && deltaRatio > 0)
   const ratios = changed.map(({ deltaRatio }) => deltaRatio ?? 0)
-  if (plan.adapters.length > 0) lines.push(`  changed ${changed.length} of ${plan.tensors.length} tensors${ratios.length === 0 ? '' : `, by ${percent(Math.min(...ratios))} to ${percent(Math.max(...ratios))} of their norm`}`)
+  if (plan.adapters.length > 0)
+    lines.push(
+      `  changed ${changed.length} of ${plan.tensors.length} tensors${ratios.length === 0 ? '' : `, by ${percent(Math.min(...ratios))} to ${percent(Math.max(...ratios))} of their norm`}`,
+    )
   if (verbose) lines.push(...plan.tensors.map((tensor) => `  ${tensorLine(tensor, plan)}`))
   for (const [name, hash] of result.hashes) lines.push(`  sha256 ${hash}  ${name}`)
   const modelfile = plan.sideFiles.find(({ name }) => /(?:^|\.)Modelfile$/.test(name))
-  if (modelfile !== undefined) lines.push(`next: ${ollamaCreateLine(plan.target.replace(/(?:[-_.](?:f32|f16|bf16|q8_0))?\.gguf$/i, ''), join(plan.root, modelfile.name), process.platform === 'win32' ? 'win32' : 'posix')}`)
-  return `${lines.join('\n')}\n`
+  if (modelfile !== undefined)
+    lines.push(
+      `next: ${ollamaCreateLine(plan.target.replace(/(?:[-_.](?:f32|f16|bf16|q8_0))?\.gguf$/i, ''), join(plan.root, modelfile.name), process.platform === 'win32' ? 'win32' : 'posix')}`,
+    )
+  return `${lines.map(safeText).join('\n')}\n`
 }
 
 function percent(ratio: number): string {

@@ -1,6 +1,6 @@
 /** Values of options: sizes, types, counts. Each parser throws UsageError naming the option and what it takes. */
 import type { PlainFloat } from '../core/dtypes.js'
-import { UsageError } from '../core/errors.js'
+import { quoted, UsageError } from '../core/errors.js'
 import { FILE_TYPES, isFileType, normalTypeName, type FileType } from '../quantize/file-types.js'
 
 const UNITS: ReadonlyMap<string, number> = new Map([
@@ -29,7 +29,8 @@ export function parseSize(option: string, typed: string): number {
   const [, number = '', unit = ''] = /^(\d+(?:\.\d+)?)\s*([a-z]*)$/i.exec(typed.trim()) ?? []
   const factor = UNITS.get(unit.toLowerCase())
   const bytes = Math.floor(Number(number) * (factor ?? Number.NaN))
-  if (number === '' || !Number.isSafeInteger(bytes) || bytes <= 0) throw new UsageError(`${option} takes a size such as 500M, 5GB or 2GiB, not "${typed}".`)
+  if (number === '' || !Number.isSafeInteger(bytes) || bytes <= 0)
+    throw new UsageError(`${option} takes a size such as 500M, 5GB or 2GiB, not ${quoted(typed)}.`)
   return bytes
 }
 
@@ -38,7 +39,7 @@ export function parseDtype(option: string, typed: string): PlainFloat | undefine
   const name = normalTypeName(typed)
   if (name === 'auto') return undefined
   const dtype = DTYPES.get(name)
-  if (dtype === undefined) throw new UsageError(`${option} takes auto, ${[...DTYPES.keys()].join(', ')}, not "${typed}".`)
+  if (dtype === undefined) throw new UsageError(`${option} takes auto, ${[...DTYPES.keys()].join(', ')}, not ${quoted(typed)}.`)
   return dtype
 }
 
@@ -46,13 +47,13 @@ export function parseDtype(option: string, typed: string): PlainFloat | undefine
 export function parseOuttype(option: string, typed: string): FileType | 'auto' {
   const name = normalTypeName(typed)
   if (name === 'auto' || isFileType(name)) return name
-  throw new UsageError(`${option} takes auto, ${Object.keys(FILE_TYPES).join(', ')}, not "${typed}".`)
+  throw new UsageError(`${option} takes auto, ${Object.keys(FILE_TYPES).join(', ')}, not ${quoted(typed)}.`)
 }
 
 /** A whole number from 1 to `most`. */
 export function parseCount(option: string, typed: string, most: number): number {
   const value = /^\d+$/.test(typed) ? Number(typed) : Number.NaN
-  if (!(value >= 1 && value <= most)) throw new UsageError(`${option} takes a whole number from 1 to ${most}, not "${typed}".`)
+  if (!(value >= 1 && value <= most)) throw new UsageError(`${option} takes a whole number from 1 to ${most}, not ${quoted(typed)}.`)
   return value
 }
 
