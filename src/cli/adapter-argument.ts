@@ -1,6 +1,9 @@
 /** `path@weight` as users type it. */
-import { UsageError } from '../core/errors.js'
+import { printable, UsageError } from '../core/errors.js'
 import type { AdapterOption } from '../host/options.js'
+
+/** How the paths of `lora-merge` are typed. */
+export const SYNOPSIS = 'lora-merge BASE ADAPTER[@WEIGHT]... OUT'
 
 const WEIGHTED = /^(.+)@([+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)$/is
 
@@ -13,7 +16,7 @@ export function parseAdapter(typed: string, exists: (path: string) => boolean): 
   const [, path, weight] = WEIGHTED.exec(typed) ?? []
   if (path === undefined) return { path: typed }
   const value = Number(weight)
-  if (!Number.isFinite(value)) throw new UsageError(`the weight of ${path} is ${weight}; a finite number is wanted.`)
+  if (!Number.isFinite(value)) throw new UsageError(`the weight of ${printable(path)} is ${weight}; a finite number is wanted.`)
   return { path, weight: value }
 }
 
@@ -21,7 +24,7 @@ export function parseAdapter(typed: string, exists: (path: string) => boolean): 
 export function splitPaths(paths: readonly string[], exists: (path: string) => boolean): { base: string; adapters: AdapterOption[]; out: string } {
   const [base, ...rest] = paths
   const out = rest.at(-1)
-  if (base === undefined || out === undefined) throw new UsageError('BASE, ADAPTER and OUT are wanted: lora-merge BASE ADAPTER[@WEIGHT]... OUT')
-  if (rest.length === 1) throw new UsageError(`OUT is missing (${base} is the base, ${out} the adapter): lora-merge ${base} ${out} OUT`)
+  if (base === undefined || out === undefined) throw new UsageError(`BASE, ADAPTER and OUT are wanted: ${SYNOPSIS}`)
+  if (rest.length === 1) throw new UsageError(`OUT is missing (${printable(base)} is the base, ${printable(out)} the adapter): ${SYNOPSIS}`)
   return { base, adapters: rest.slice(0, -1).map((typed) => parseAdapter(typed, exists)), out }
 }

@@ -1,13 +1,9 @@
 /** `lora-merge BASE ADAPTER[@WEIGHT]... OUT`: adapters into a base, as a Hugging Face folder, a safetensors file or a GGUF. */
 import type { Command } from 'commander'
 import { UsageError } from '../core/errors.js'
-import { planGguf, planMerge } from '../host/plans.js'
-import { splitPaths } from './adapter-argument.js'
+import { splitPaths, SYNOPSIS } from './adapter-argument.js'
 import type { CommandContext } from './exit.js'
-import { ggufOptions } from './to-gguf.js'
-import { addCommonOptions, addGgufOptions, exists, newCommand, type GgufFlags } from './options.js'
-import { refuseAdapterAsOutput } from './refuse-output.js'
-import { runPlan } from './run-plan.js'
+import { addCommonOptions, addGgufOptions, exists, ggufOptions, newCommand, type GgufFlags } from './options.js'
 import { parseDtype, parseSize } from './values.js'
 
 interface MergeFlags extends GgufFlags {
@@ -19,8 +15,8 @@ interface MergeFlags extends GgufFlags {
 export function loraMerge(context: CommandContext, name = 'lora-merge'): Command {
   const command = newCommand(name)
     .description('Merges LoRA adapters into a base model. OUT is a folder, FILE.safetensors, or FILE.gguf (merged and converted in one pass).')
-    .usage('[options] BASE ADAPTER[@WEIGHT]... OUT')
-    .argument('<paths...>', 'base model, one or more adapters, output')
+    .usage(`[options] ${SYNOPSIS.replace('lora-merge ', '')}`)
+    .argument('[paths...]', 'base model, one or more adapters, output')
     .option('--dtype <TYPE>', 'auto, f32, f16, bf16: type of the merged weights (default: auto, as they are)')
     .option('--max-shard-size <SIZE>', 'size of one file, such as 5GB (default: the base’s own shards)')
   addGgufOptions(command).option('-o, --outfile <FILE>', 'the output, instead of naming it last')
@@ -28,10 +24,18 @@ export function loraMerge(context: CommandContext, name = 'lora-merge'): Command
 }
 
 async function merge(paths: readonly string[], flags: MergeFlags, context: CommandContext): Promise<void> {
+  if (flags.outfile !== undefined && paths.length < 2) throw new UsageError(`BASE and ADAPTER are wanted: ${SYNOPSIS}`)
   const { base, adapters, out } = splitPaths(flags.outfile === undefined ? paths : [...paths, flags.outfile], exists)
+  // loaded here, so that --help need not wait for the planners
+  const [{ planGguf, planMerge }, { refuseAdapterAsOutput }, { runPlan }] = await Promise.all([
+    import('../host/plans.js'),
+    import('./refuse-output.js'),
+    import('./run-plan.js'),
+  ])
   await refuseAdapterAsOutput(out)
   if (/\.gguf$/i.test(out)) {
-    if (flags.dtype !== undefined || flags.maxShardSize !== undefined) throw new UsageError('--dtype and --max-shard-size are for folders; a .gguf takes --outtype.')
+    if (flags.dtype !== undefined || flags.maxShardSize !== undefined)
+      throw new UsageError('--dtype and --max-shard-size are for folders; a .gguf takes --outtype.')
     return runPlan(await planGguf({ ...ggufOptions(base, flags), adapters, outfile: out }), flags, context)
   }
   refuseGgufFlags(flags)

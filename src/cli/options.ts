@@ -1,9 +1,11 @@
 /** Options that the commands share, and how typed words become them. */
 import { Command, Option } from 'commander'
 import { existsSync } from 'node:fs'
+import type { GgufOptions } from '../host/options.js'
 import { toolFacts } from '../host/tool.js'
 import { PRE_TOKENIZERS } from '../tokenizers/pre-tokenizer-names.js'
 import { FILE_TYPES } from '../quantize/file-types.js'
+import { parseOuttype } from './values.js'
 
 const MOST_THREADS = 1024
 
@@ -83,6 +85,23 @@ export function addGgufOptions(command: Command): Command {
     .option('--no-vocab', 'no tokenizer: for checks, the file cannot chat')
     .option('--pre <NAME>', `BPE pre-tokenizer, when it is not recognised: ${PRE_TOKENIZERS.slice(0, 6).join(', ')} …`)
     .option('--no-modelfile', 'write no Modelfile for Ollama')
+}
+
+/** Options of the library from those that were typed. */
+export function ggufOptions(model: string, flags: GgufFlags): GgufOptions {
+  return {
+    model,
+    outtype: flags.outtype === undefined ? undefined : parseOuttype('--outtype', flags.outtype),
+    modelName: flags.modelName,
+    metadata: flags.metadata,
+    vocabOnly: flags.vocabOnly,
+    noVocab: !flags.vocab,
+    pre: flags.pre,
+    modelfile: flags.modelfile,
+    tokenizer: flags.tokenizer,
+    receipt: flags.receipt,
+    clampOverflow: flags.clampOverflow,
+  }
 }
 
 export const exists = (path: string): boolean => existsSync(path)

@@ -1,22 +1,39 @@
 /** `lora-merge base a b` with OUT forgotten would take adapter b for the output: that must never overwrite it. */
 import { existsSync, statSync } from 'node:fs'
-import { join } from 'node:path'
-import { UsageError } from '../core/errors.js'
+import { basename, join } from 'node:path'
+import type { ByteSource } from '../core/bytes.js'
+import { printable, UsageError } from '../core/errors.js'
+import { readGgufHeader } from '../formats/gguf/header.js'
 import { readHeader } from '../formats/safetensors/header.js'
 import { openFile } from '../sources/files.js'
+import { parseAdapter, SYNOPSIS } from './adapter-argument.js'
 
-/** @throws UsageError when `out` is an adapter, even with --force */
+const ADAPTER_FILES = ['adapter_config.json', 'adapter_model.safetensors', 'adapter_model.bin']
+
+/** @throws UsageError when `out` is an adapter, with a weight or without, even with --force */
 export async function refuseAdapterAsOutput(out: string): Promise<void> {
-  if (!existsSync(out)) return
-  const isAdapter = statSync(out).isDirectory() ? ['adapter_config.json', 'adapter_model.safetensors', 'adapter_model.bin'].some((name) => existsSync(join(out, name))) : await holdsLora(out)
-  if (isAdapter) throw new UsageError(`OUT is missing: ${out}, the last path, is an adapter. lora-merge BASE ADAPTER[@WEIGHT]... OUT`)
+  const { path, weight } = parseAdapter(out, existsSync)
+  if (!existsSync(path)) return
+  if (weight !== undefined || (await isAdapter(path))) throw new UsageError(`OUT is missing: ${printable(out)}, the last path, is an adapter. ${SYNOPSIS}`)
 }
 
-async function holdsLora(path: string): Promise<boolean> {
-  if (!/\.safetensors$/i.test(path)) return false
+async function isAdapter(path: string): Promise<boolean> {
+  if (statSync(path).isDirectory()) return ADAPTER_FILES.some((name) => existsSync(join(path, name)))
+  if (ADAPTER_FILES.includes(basename(path))) return true
   try {
-    return (await readHeader(await openFile(path))).tensors.some(({ name }) => /\.lora_[AB]\b/i.test(name))
+    const source = await openFile(path)
+    if (/\.safetensors$/i.test(path)) return await holdsLora(source)
+    return /\.gguf$/i.test(path) && (await isGgufAdapter(source))
   } catch {
-    return false // no safetensors file: whether it may be replaced is decided elsewhere
+    return false // broken or unreadable: whether it may be replaced is decided elsewhere
   }
+}
+
+async function holdsLora(source: ByteSource): Promise<boolean> {
+  return (await readHeader(source)).tensors.some(({ name }) => /\.lora_(?:[AB]\b|embedding_[AB]\b|up\b|down\b)/i.test(name))
+}
+
+async function isGgufAdapter(source: ByteSource): Promise<boolean> {
+  const type = (await readGgufHeader(source)).keyValues.find(({ key }) => key === 'general.type')?.value
+  return type?.type === 'string' && type.value === 'adapter'
 }

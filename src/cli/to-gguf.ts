@@ -1,14 +1,9 @@
 /** `to-gguf MODEL [--adapter A[@WEIGHT]]...`: a model folder, with adapters fused if any, as GGUF and Modelfile. */
 import type { Command } from 'commander'
-import type { GgufOptions } from '../host/options.js'
-import { planGguf } from '../host/plans.js'
-import { supportedArchitectures } from '../architectures/registry.js'
 import { UsageError } from '../core/errors.js'
 import { parseAdapter } from './adapter-argument.js'
 import type { CommandContext } from './exit.js'
-import { addCommonOptions, addGgufOptions, exists, newCommand, type GgufFlags } from './options.js'
-import { runPlan } from './run-plan.js'
-import { parseOuttype } from './values.js'
+import { addCommonOptions, addGgufOptions, exists, ggufOptions, newCommand, type GgufFlags } from './options.js'
 
 interface ConvertFlags extends GgufFlags {
   readonly adapter?: readonly string[]
@@ -26,29 +21,16 @@ export function toGguf(context: CommandContext, name = 'to-gguf'): Command {
   return addCommonOptions(addGgufOptions(command)).action((model: string | undefined, flags: ConvertFlags) => convert(model, flags, context))
 }
 
-/** Options of the library from those that were typed. */
-export function ggufOptions(model: string, flags: GgufFlags): GgufOptions {
-  return {
-    model,
-    outtype: flags.outtype === undefined ? undefined : parseOuttype('--outtype', flags.outtype),
-    modelName: flags.modelName,
-    metadata: flags.metadata,
-    vocabOnly: flags.vocabOnly,
-    noVocab: !flags.vocab,
-    pre: flags.pre,
-    modelfile: flags.modelfile,
-    tokenizer: flags.tokenizer,
-    receipt: flags.receipt,
-    clampOverflow: flags.clampOverflow,
-  }
-}
-
 async function convert(model: string | undefined, flags: ConvertFlags, context: CommandContext): Promise<void> {
   if (flags.printSupportedModels === true) {
-    process.stdout.write(`${supportedArchitectures().join('\n')}\n`)
+    const { supportedArchitectures } = await import('../architectures/registry.js')
+    const names = supportedArchitectures()
+    process.stdout.write(flags.json === true ? `${JSON.stringify({ event: 'result', supportedModels: names })}\n` : `${names.join('\n')}\n`)
     return
   }
   if (model === undefined) throw new UsageError('MODEL is missing: to-gguf MODEL [--adapter A[@WEIGHT]]... [--outtype TYPE]')
   const adapters = (flags.adapter ?? []).map((typed) => parseAdapter(typed, exists))
+  // loaded here, so that --help need not wait for the planners
+  const [{ planGguf }, { runPlan }] = await Promise.all([import('../host/plans.js'), import('./run-plan.js')])
   return runPlan(await planGguf({ ...ggufOptions(model, flags), adapters, outfile: flags.outfile }), flags, context)
 }
