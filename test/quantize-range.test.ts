@@ -38,7 +38,10 @@ describe('checkRange', () => {
       (error) => {
         assert.ok(error instanceof MismatchError)
         assert.equal(error.exitCode, 6)
-        assert.match(error.message, /^out\.gguf: tensor "blk\.0\.attn_q\.weight": element 1000001 is -65520, .*65504.* f16 .*bf16 or q8_0, or --clamp-overflow\.$/)
+        assert.match(
+          error.message,
+          /^out\.gguf: tensor "blk\.0\.attn_q\.weight": element 1000001 is -65520, .*65504.* f16 .*bf16 or q8_0, or --clamp-overflow\.$/,
+        )
         return true
       },
     )
@@ -56,7 +59,10 @@ describe('checkRange', () => {
     // the last accepted value has a finite scale, the first refused one an infinite one
     const scale = (value: number): number => {
       const bytes = new Uint8Array(34)
-      ENCODERS.q8_0(Float32Array.from({ length: 32 }, () => value), bytes)
+      ENCODERS.q8_0(
+        Float32Array.from({ length: 32 }, () => value),
+        bytes,
+      )
       return bytes[0]! | (bytes[1]! << 8)
     }
     assert.deepEqual([scale(below(overflow)), scale(overflow)], [0x7bff, 0x7c00])
@@ -85,7 +91,10 @@ describe('checkRange', () => {
   it('refuses NaN and infinity for q8_0, even when clamping', () => {
     for (const value of [Number.NaN, Infinity, -Infinity]) {
       for (const clamp of [false, true]) {
-        assert.throws(() => check('q8_0', [1, 2, value], { first: 40, clamp }), (error) => error instanceof MismatchError && /element 42 is (NaN|-?Infinity), and q8_0 cannot hold it/.test(error.message))
+        assert.throws(
+          () => check('q8_0', [1, 2, value], { first: 40, clamp }),
+          (error) => error instanceof MismatchError && /element 42 is (NaN|-?Infinity), and q8_0 cannot hold it/.test(error.message),
+        )
       }
     }
   })

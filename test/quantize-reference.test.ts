@@ -141,6 +141,10 @@ describe('the golden quants', { skip: SKIP_WITHOUT_GOLDEN }, () => {
   }
 
   it('hold cases of every kind', () => {
-    for (const type of types) assert.ok(Object.keys(outputs).some((name) => name.startsWith(`${type.toUpperCase()}/`)), type)
+    for (const type of types)
+      assert.ok(
+        Object.keys(outputs).some((name) => name.startsWith(`${type.toUpperCase()}/`)),
+        type,
+      )
   })
 })

@@ -17,8 +17,6 @@ export interface TileNorms {
   weight: number
 }
 
-const MOST_READ_AHEAD = 2 // rows read for one row wanted, before a permutation reads row by row instead
-
 /** Evaluates programs for one worker. Not reentrant: its buffers are reused from tile to tile. */
 export class Evaluator {
   /** Norms since the caller last set them to zero. */
@@ -109,14 +107,21 @@ export class Evaluator {
     const wanted = Array.from({ length: count }, (_, i) => permutedRow(shape, order, first + i))
     const low = wanted.reduce((a, b) => Math.min(a, b), Infinity)
     const span = wanted.reduce((a, b) => Math.max(a, b), 0) - low + 1
-    if (span > count * MOST_READ_AHEAD) {
-      wanted.forEach((row, i) => this.rows(input, row, into.subarray(i * cols, (i + 1) * cols)))
-      return
-    }
+    // never a row that is not wanted: its norms would be counted here and again in its own tile
+    if (span > count) return this.runsOfRows(input, wanted, cols, into)
     this.borrowFloats(span * cols, (all) => {
       this.rows(input, low, all)
       wanted.forEach((row, i) => into.set(all.subarray((row - low) * cols, (row - low + 1) * cols), i * cols))
     })
+  }
+
+  /** Rows here and there: those that follow one another are read at once. */
+  private runsOfRows(input: RowProgram, wanted: readonly number[], cols: number, into: Float32Array): void {
+    for (let start = 0, end = 0; start < wanted.length; start = end) {
+      const row = wanted[start]!
+      for (end = start + 1; wanted[end] === row + end - start; ) end++
+      this.rows(input, row, into.subarray(start * cols, end * cols))
+    }
   }
 
   /** All of a small factor as packed f32 (rows x cols), kept until the next tensor. */
