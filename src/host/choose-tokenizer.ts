@@ -21,7 +21,13 @@ export interface TokenizerChoice {
  * @param asked  --tokenizer: `base`, `adapter`, a folder, or undefined
  * @throws MismatchError when adapters bring different tokenizers, UsageError when the one asked for is not there
  */
-export async function chooseTokenizer({ folder: base }: Model, adapters: readonly Folder[], asked: string | undefined): Promise<TokenizerChoice> {
+export async function chooseTokenizer(model: Model, adapters: readonly Folder[], asked: string | undefined): Promise<TokenizerChoice> {
+  const chosen = await choose(model.folder, adapters, asked)
+  if (chosen.tokenizer !== undefined) await requireFit(chosen.tokenizer.folder, model)
+  return chosen
+}
+
+async function choose(base: Folder | undefined, adapters: readonly Folder[], asked: string | undefined): Promise<TokenizerChoice> {
   const own = adapters.filter((folder) => folder.entries.some(({ name }) => isTokenizerFile(name)))
   if (asked === 'base') return { tokenizer: undefined, decisions: [] }
   if (asked === 'adapter') {
@@ -42,6 +48,19 @@ export async function chooseTokenizer({ folder: base }: Model, adapters: readonl
     throw new MismatchError(`the adapters ${first.folder.baseName} and ${folder.baseName} bring different tokenizers. Choose with --tokenizer base|DIR.`, { file: folder.label })
   }
   return choice(first.folder, base, `which the adapter was trained with: ${first.reasons.join('; ')}`)
+}
+
+/** Where checkpoints of all families keep their token embedding. */
+const EMBEDDING = /(?:^|\.)(?:embed_tokens|wte|word_embeddings|tok_embeddings|embed_in|shared|embeddings)\.weight$/
+
+/** A token without a row in the embedding would make the model fail when it is used. @throws MismatchError */
+async function requireFit(tokenizer: Folder, { tensors, label }: Model): Promise<void> {
+  const [embedding] = [...tensors.values()].filter(({ name, shape }) => shape.length === 2 && EMBEDDING.test(name))
+  const rows = embedding?.shape[0]
+  const highest = [...(await tokenizerFacts(tokenizer)).tokens.keys()].reduce((most, id) => Math.max(most, id), -1)
+  if (rows === undefined || highest < rows) return
+  const what = `the tokenizer has tokens up to id ${highest}, ${embedding?.name} of ${lastPart(label)} has ${rows} rows: it was trained with a resized vocabulary that this adapter does not hold.`
+  throw new MismatchError(`${what} Choose with --tokenizer base|adapter|DIR.`, { file: tokenizer.label })
 }
 
 async function choice(folder: Folder, base: Folder | undefined, why: string): Promise<TokenizerChoice> {
