@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { describe, it } from 'node:test'
 import { memorySource } from '../src/core/bytes.js'
-import { ToolkitError } from '../src/core/errors.js'
+import { ToolkitError, UnsupportedError } from '../src/core/errors.js'
 import { encodeGgufHeader } from '../src/formats/gguf/header-writer.js'
 import { type GgufHeader, readGgufHeader } from '../src/formats/gguf/header.js'
 import { GOLDEN, SKIP_WITHOUT_GOLDEN } from './support/paths.js'
@@ -58,9 +58,9 @@ describe('the hostile corpus', { skip: SKIP_WITHOUT_GOLDEN }, () => {
       }
     })
 
-    it(`writes the header of ${basename(file.path)} again, byte for byte`, async (test) => {
+    it(`writes the header of ${basename(file.path)} again, byte for byte, unless it is one that we do not write`, async () => {
       const { header, bytes } = await open(file)
-      if (header.tensors.some(({ name, shape }) => name === '' || shape.length === 0)) return test.skip('we write no tensors without name or dimensions')
+      if (header.tensors.some(({ name, shape }) => name === '' || shape.length === 0)) return assert.throws(() => encodeGgufHeader(header), UnsupportedError)
       const again = encodeGgufHeader({ ...header, padWithoutTensors: bytes.length >= header.dataStart })
       const original = Buffer.from(bytes.subarray(0, again.dataStart))
       original[4] = 3 // version 2 has the same layout

@@ -94,7 +94,7 @@ describe('readFrontMatter', () => {
   it('lets a later << win over an earlier one, and own keys over both', () => {
     const { data } = readFrontMatter(block('<<: {a: 1, b: 1, c: 1}\n<<: [{a: 2, b: 2}, {b: 3, d: 3}]\nb: 4'))
     assert.deepEqual(
-      new Map([...data].sort()),
+      new Map([...data].sort(([a], [b]) => (a < b ? -1 : 1))),
       new Map([
         ['a', 2],
         ['b', 4],

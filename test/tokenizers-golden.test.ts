@@ -72,7 +72,7 @@ function described(key: string, value: MetadataValue): GoldenValue {
   const names: Record<string, string> = { string: 'str', array: 'arr' }
   if (value.type !== 'array') {
     const long = typeof value.value === 'string' && [...value.value].length > 2000
-    if (long) return { key, type: 'str', valueSha256: createHash('sha256').update(String(value.value)).digest('hex') }
+    if (long) return { key, type: 'str', valueSha256: createHash('sha256').update(value.value).digest('hex') }
     return { key, type: names[value.type] ?? value.type, value: value.value }
   }
   const items = Array.from(value.value as ArrayLike<unknown>)

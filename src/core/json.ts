@@ -57,6 +57,11 @@ export function isArray(value: Json | undefined): value is readonly Json[] {
   return Array.isArray(value)
 }
 
+/** A string value, or `otherwise` for anything else. */
+export function textOr(value: Json | undefined, otherwise: string): string {
+  return typeof value === 'string' ? value : otherwise
+}
+
 /** What a value is, for messages: `null`, `an array`, `the number 4`, and `missing` for none. */
 export function kindOf(value: Json | undefined): string {
   if (value === undefined) return 'missing'

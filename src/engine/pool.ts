@@ -2,7 +2,7 @@
 import { availableParallelism } from 'node:os'
 import { setImmediate } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
-import { CancelledError, InternalError, revivedError, ToolkitError, type PlainError } from '../core/errors.js'
+import { CancelledError, InternalError, revivedError, type PlainError, type ToolkitError } from '../core/errors.js'
 import { PLAIN_ARITHMETIC } from './arithmetic.js'
 import { runTiles } from './run-tiles.js'
 import { stopTiles, totalTiles, type TileJob } from './tile-job.js'

@@ -121,5 +121,6 @@ export function kindOfValue(value: CardValue): string {
   if (value instanceof Map) return 'a map'
   if (isCardFloat(value)) return `the number ${value.float}`
   if (typeof value === 'object' && 'other' in value) return value.other
-  return typeof value === 'boolean' ? `the truth value ${value}` : `the number ${quoted(String(value)).slice(1, -1)}`
+  if (typeof value === 'boolean') return `the truth value ${value}`
+  return typeof value === 'number' || typeof value === 'bigint' ? `the number ${quoted(`${value}`).slice(1, -1)}` : 'a value'
 }

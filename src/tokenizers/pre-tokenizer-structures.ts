@@ -6,7 +6,7 @@
  * share one list of regexes there; the name here is the one that switches nothing else on, and where a switch follows
  * from tokenizer.json (ignore_merges, a BOS token), the name that has the same switch.
  */
-import { isArray, isObject, type Json, type JsonObject } from '../core/json.js'
+import { isArray, isObject, type Json, type JsonObject, textOr } from '../core/json.js'
 
 /** What decides between names that share their regexes. */
 export interface StructureFacts {
@@ -127,7 +127,7 @@ function splitOf(step: JsonObject): string | undefined {
     case 'Digits':
       return step.get('individual_digits') === true ? '\\p{N}' : '\\p{N}+'
     case 'Punctuation':
-      return `Punctuation:${String(step.get('behavior') ?? 'Isolated')}`
+      return `Punctuation:${textOr(step.get('behavior'), 'Isolated')}`
     case 'Split': {
       const pattern = step.get('pattern')
       const regex = isObject(pattern) ? pattern.get('Regex') : undefined

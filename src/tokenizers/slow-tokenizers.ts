@@ -6,6 +6,7 @@
  */
 import { UnsupportedError, quoted } from '../core/errors.js'
 import type { Json, JsonObject } from '../core/json.js'
+import { textOr } from '../core/json.js'
 import type { TokenizerFiles } from './tokenizer-files.js'
 
 const object = (entries: Record<string, Json>): JsonObject => new Map(Object.entries(entries))
@@ -43,10 +44,10 @@ export async function slowTokenizer(files: TokenizerFiles): Promise<JsonObject |
   const vocab = await files.json('vocab.json')
   if (vocab === undefined) return undefined
   const name = (await files.json('tokenizer_config.json'))?.get('tokenizer_class') ?? 'GPT2Tokenizer'
-  const pipeline = CLASSES.get(String(name))
+  const pipeline = CLASSES.get(textOr(name, ''))
   if (pipeline === undefined) {
     throw new UnsupportedError(
-      `there is no tokenizer.json, and what ${quoted(String(name))} does with vocab.json is not known here; save the tokenizer as tokenizer.json (transformers: save_pretrained).`,
+      `there is no tokenizer.json, and what ${quoted(textOr(name, ''))} does with vocab.json is not known here; save the tokenizer as tokenizer.json (transformers: save_pretrained).`,
       {
         file: 'tokenizer_config.json',
       },

@@ -9,7 +9,7 @@
  * Law: conversion/base.py `get_vocab_base`; huggingface/tokenizers src/decoders/*.rs and pre_tokenizers/byte_level.rs.
  */
 import { UnsupportedError, printable } from '../core/errors.js'
-import { isArray, isObject, type Json } from '../core/json.js'
+import { isArray, isObject, type Json, textOr } from '../core/json.js'
 
 type Decode = (token: string) => string
 
@@ -30,12 +30,12 @@ function decodeStep(step: Json, file: string): Decode {
     if (type === 'ByteLevel') return decodeByteLevel
     if (type === 'ByteFallback') return decodeByteFallback
     if (type === 'Fuse') return (token) => token
-    if (type === 'Replace') return replace(step.get('pattern'), String(step.get('content') ?? ''), file)
-    if (type === 'Strip') return strip(String(step.get('content') ?? ' '), Number(step.get('start') ?? 0), Number(step.get('stop') ?? 0))
+    if (type === 'Replace') return replace(step.get('pattern'), textOr(step.get('content'), ''), file)
+    if (type === 'Strip') return strip(textOr(step.get('content'), ' '), Number(step.get('start') ?? 0), Number(step.get('stop') ?? 0))
     if (type === 'Metaspace')
-      return metaspace(String(step.get('replacement') ?? '\u2581'), step.get('prepend_scheme') !== 'never' && step.get('add_prefix_space') !== false)
+      return metaspace(textOr(step.get('replacement'), '\u2581'), step.get('prepend_scheme') !== 'never' && step.get('add_prefix_space') !== false)
   }
-  throw new UnsupportedError(`the decoder ${printable(String(type))} is not supported.`, { file })
+  throw new UnsupportedError(`the decoder ${printable(textOr(type, ''))} is not supported.`, { file })
 }
 
 const BYTE_OF: ReadonlyMap<string, number> = new Map(byteAlphabet().map((char, byte) => [char, byte]))

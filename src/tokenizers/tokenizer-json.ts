@@ -9,7 +9,7 @@
  * tokenization_utils_base.py `_from_pretrained`, tokenization_utils_tokenizers.py `__init__` and `_post_init`.
  */
 import { FormatError, MismatchError, quoted } from '../core/errors.js'
-import { isArray, isObject, kindOf, type Json, type JsonObject } from '../core/json.js'
+import { isArray, isObject, kindOf, type Json, type JsonObject, textOr } from '../core/json.js'
 import { objectAt, stringAt, tokenId, type TokenizerFiles } from './tokenizer-files.js'
 import { slowTokenizer } from './slow-tokenizers.js'
 
@@ -279,7 +279,7 @@ function specialContents(config: JsonObject, added: AddedTokens): Set<string> {
 
 /** The special token that the tokenizer's class brings where the config does not speak of it. */
 export function classToken(config: JsonObject, name: string): string | undefined {
-  return config.has(`${name}_token`) ? undefined : CLASS_DEFAULTS.get(String(config.get('tokenizer_class')))?.get(name)
+  return config.has(`${name}_token`) ? undefined : CLASS_DEFAULTS.get(textOr(config.get('tokenizer_class'), ''))?.get(name)
 }
 
 /** The text of a token in a config: a string, or an object with "content". */
