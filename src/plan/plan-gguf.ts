@@ -22,6 +22,7 @@ import { generalKeyValues } from '../model-card/general.js'
 import { countParameters } from '../model-card/size-label.js'
 import { FILE_TYPES, tensorType, type FileType } from '../quantize/file-types.js'
 import { tokenTables, type TokenTables } from '../tokenizers/token-tables.js'
+import { identityOf } from './identity.js'
 import { mergeDecisions, mergeModel, type MergedModel } from './merged-tensors.js'
 import { planModelfile } from './plan-modelfile.js'
 import type { Plan, PlannedTensor, TensorProgram } from './plan.js'
@@ -64,7 +65,7 @@ export async function planGguf(request: GgufRequest): Promise<Plan> {
   const fileType = request.outtype === 'auto' ? autoType(merged) : request.outtype
   const converted = vocabulary === 'only' ? [] : convertTensors(architecture, hparams, merged)
   const tables = vocabulary === 'none' ? undefined : await readTokens(request, architecture, hparams, folder, converted)
-  const general = await generalKeyValues({ folder, identity: base.identity, config, modelName: request.modelName, override: request.metadata, parameters: countParameters(converted) })
+  const general = await generalKeyValues({ folder, identity: identityOf(base), config, modelName: request.modelName, override: request.metadata, parameters: countParameters(converted) })
   const keyValues: KeyValue[] = [
     { key: 'general.architecture', value: string(architecture.gguf) },
     { key: 'general.type', value: string('model') },

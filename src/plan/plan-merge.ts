@@ -10,6 +10,7 @@ import type { EncodedType } from '../core/arithmetic.js'
 import { encodeHeader } from '../formats/safetensors/header-writer.js'
 import { encodeShardIndex, INDEX_NAME } from '../formats/safetensors/shard-index.js'
 import type { WeightedAdapter } from '../merge/combine.js'
+import { identityOf, withIdentity } from './identity.js'
 import { mergeDecisions, mergeModel, type MergedTensor } from './merged-tensors.js'
 import type { Plan, PlannedFile, PlannedTensor, SideFile, TensorProgram } from './plan.js'
 import { cutShards, type PlannedShard } from './shards.js'
@@ -64,12 +65,13 @@ export async function planMerge(request: MergeRequest): Promise<Plan> {
 }
 
 function shardsOf({ base, output, maxShardBytes }: MergeRequest, tensors: ReadonlyMap<string, MergedTensor>, dtypeOf: (tensor: MergedTensor) => Dtype): PlannedShard[] {
-  const metadata = new Map(base.shards.flatMap((shard) => [...shard.metadata]))
-  const all = { metadata, tensorNames: [...tensors.keys()] }
+  // only a folder with a config can become a GGUF, and ask for its name
+  const named = (metadata: ReadonlyMap<string, string>): ReadonlyMap<string, string> => (output.kind === 'folder' && base.config !== undefined ? withIdentity(metadata, base) : metadata)
+  const all = { metadata: named(new Map(base.shards.flatMap((shard) => [...shard.metadata]))), tensorNames: [...tensors.keys()] }
   if (output.kind === 'safetensors') return [{ ...all, fileName: output.name }]
   if (maxShardBytes !== undefined) return cutShards(all, maxShardBytes, (name) => byteLength(tensors.get(name), dtypeOf))
   // one file has the name that every reader looks for; several keep theirs, for the reference orders tensors by them
-  return base.shards.length === 1 ? [{ ...all, fileName: 'model.safetensors' }] : base.shards.map((shard) => shard)
+  return base.shards.length === 1 ? [{ ...all, fileName: 'model.safetensors' }] : base.shards.map((shard) => ({ ...shard, metadata: named(shard.metadata) }))
 }
 
 function layOut(
@@ -117,7 +119,7 @@ function byteLength(tensor: MergedTensor | undefined, dtypeOf: (tensor: MergedTe
 async function sideFiles({ base, dtype, tokenizer, receipt }: MergeRequest, files: readonly PlannedFile[], tensors: readonly PlannedTensor[]): Promise<SideFile[]> {
   const written = new Set([...files.map(({ name }) => name), ...(receipt === undefined ? [] : [receipt]), 'config.json'])
   const side = await copiedFiles(base.folder, tokenizer, written)
-  if (base.folder !== undefined && base.config !== undefined) side.push(await mergedConfig(base.folder, base.config, base.identity, dtype))
+  if (base.folder !== undefined && base.config !== undefined) side.push(await mergedConfig(base.folder, base.config, identityOf(base), dtype))
   if (files.length > 1) side.push({ name: INDEX_NAME, stage: 'after', content: { kind: 'text', text: indexText(files, tensors) } })
   return side
 }
