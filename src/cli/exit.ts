@@ -2,8 +2,8 @@
  * The only place that ends a command: errors to one line on stderr and an exit code, signals to a clean stop.
  */
 import { CommanderError } from 'commander'
-import { CancelledError, ToolkitError, UsageError } from '../core/errors.js'
-import { oneLine } from './safe-text.js'
+import { CancelledError, ToolkitError, UnsupportedError, UsageError } from '../core/errors.js'
+import { LINE_CHARACTERS, LIST_CHARACTERS, oneLine } from './safe-text.js'
 
 /** After a signal a run gets this long to take back what it has written; then the process ends, and its exit hook does it. */
 const GRACE_MS = 700
@@ -65,7 +65,7 @@ function endNow(code: 130 | 143, form: ErrorForm): never {
 
 function failureOf(error: unknown): Failure {
   if (error instanceof ToolkitError) return error
-  if (error instanceof CommanderError) return new UsageError(`${sentence(error.message.replace(/^error: /, ''))} --help shows all options.`)
+  if (error instanceof CommanderError) return new UsageError(oneLine(`${sentence(error.message.replace(/^error: /, ''))} --help shows all options.`))
   const { message, stack } = error instanceof Error ? error : { message: String(error), stack: undefined }
   return {
     code: 'E_INTERNAL',
@@ -76,7 +76,8 @@ function failureOf(error: unknown): Failure {
 }
 
 function report(failure: Failure, { json, debug }: ErrorForm): void {
-  process.stderr.write(`error: ${oneLine(failure.message)}\n`)
+  const mayList = failure instanceof UsageError || failure instanceof UnsupportedError
+  process.stderr.write(`error: ${oneLine(failure.message, mayList ? LIST_CHARACTERS : LINE_CHARACTERS)}\n`)
   if (debug && failure.stack !== undefined) process.stderr.write(`${failure.stack}\n`)
   if (!json) return
   const place = failure instanceof ToolkitError ? failure.place : {}

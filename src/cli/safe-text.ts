@@ -3,8 +3,11 @@
  * cursor or fake lines, bidirectional marks could turn words round.
  */
 
-/** Longest error line: a terminal's screen at 80 columns still shows what stands above it. */
-const MOST_LINE_CHARACTERS = 600
+/** Longest line for an error, `error: ` and all within 600: what stood above it is still on the screen. */
+export const LINE_CHARACTERS = 590
+
+/** For messages that list what we know (`--pre`: 90 names); nothing in them comes from a file without being cut. */
+export const LIST_CHARACTERS = 2000
 
 // oxlint-disable-next-line no-control-regex -- control characters are what is looked for
 const UNSAFE =
@@ -15,10 +18,10 @@ export function safeText(text: string): string {
   return text.replace(UNSAFE, (found) => `\\u${found.charCodeAt(0).toString(16).padStart(4, '0')}`)
 }
 
-/** A message as one line of at most 600 characters: line breaks become blanks, what is too long loses its middle. */
-export function oneLine(message: string): string {
+/** A message as one line: line breaks become blanks, what is longer than `most` loses its middle. */
+export function oneLine(message: string, most = LINE_CHARACTERS): string {
   const line = safeText(message.trim().replace(/\s*[\r\n]+\s*/g, ' '))
-  if (line.length <= MOST_LINE_CHARACTERS) return line
-  const half = Math.floor((MOST_LINE_CHARACTERS - 3) / 2)
+  if (line.length <= most) return line
+  const half = Math.floor((most - 3) / 2)
   return `${line.slice(0, half)} … ${line.slice(-half)}`
 }

@@ -34,7 +34,12 @@ export async function planMerge(options: MergeOptions): Promise<Plan> {
     receipt: receiptName(options.receipt, root, isFile ? `${name}.receipt.json` : FOLDER_RECEIPT),
     clampOverflow: options.clampOverflow ?? false,
     tileElements: options.tileElements,
-    options: recorded({ dtype: options.dtype ?? 'auto', maxShardBytes: options.maxShardBytes, clampOverflow: options.clampOverflow }),
+    options: recorded({
+      dtype: options.dtype ?? 'auto',
+      maxShardBytes: options.maxShardBytes,
+      tokenizer: recordedTokenizer(options.tokenizer),
+      clampOverflow: options.clampOverflow,
+    }),
     decisions,
   })
   refuseInputFiles(plan, [options.base, ...options.adapters.map(({ path }) => path), options.tokenizer ?? ''])
@@ -66,7 +71,9 @@ export async function planGguf(options: GgufOptions): Promise<Plan> {
     options: recorded({
       outtype: options.outtype ?? 'auto',
       modelName: options.modelName,
+      metadata: options.metadata === undefined ? undefined : basename(options.metadata),
       pre: options.pre,
+      tokenizer: recordedTokenizer(options.tokenizer),
       vocabOnly: options.vocabOnly,
       noVocab: options.noVocab,
       clampOverflow: options.clampOverflow,
@@ -125,6 +132,11 @@ function readText(path: string): string | undefined {
   } catch {
     return existsSync(path) ? '' : undefined
   }
+}
+
+/** A receipt names no places: of a folder, its last part. */
+function recordedTokenizer(asked: string | undefined): string | undefined {
+  return asked === undefined || asked === 'base' || asked === 'adapter' ? asked : basename(resolve(asked))
 }
 
 function recorded(options: Record<string, string | number | boolean | undefined>): Plan['options'] {

@@ -37,6 +37,10 @@ function filesOf(path: string): readonly string[] {
 
 /** Device and inode, which links share; nothing for what is not there. */
 function identity(path: string): readonly string[] {
-  const found = statSync(path, { bigint: true, throwIfNoEntry: false })
-  return found === undefined || found.isDirectory() ? [] : [`${found.dev}:${found.ino}`]
+  try {
+    const found = statSync(path, { bigint: true })
+    return found.isDirectory() ? [] : [`${found.dev}:${found.ino}`]
+  } catch {
+    return [] // missing, or below a file: the engine says so
+  }
 }
