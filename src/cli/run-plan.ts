@@ -1,6 +1,7 @@
 /** What every command does with a plan: print it (--dry-run), or execute it and tell what came out. */
-import { accessSync, constants, existsSync } from 'node:fs'
+import { accessSync, constants, existsSync, statSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
+import { FileSystemError } from '../core/errors.js'
 import { fileSystemError } from '../core/file-errors.js'
 import type { Plan } from '../plan/plan.js'
 import { checkOutputs } from '../engine/check-outputs.js'
@@ -51,6 +52,7 @@ function printPlan(plan: Plan, flags: CommonFlags, threads: number | undefined):
 function checkWritable(root: string): void {
   let folder = resolve(root)
   while (!existsSync(folder) && dirname(folder) !== folder) folder = dirname(folder)
+  if (!statSync(folder).isDirectory()) throw new FileSystemError('cannot be written to: a part of the path is a file, not a folder (ENOTDIR).', { file: root })
   try {
     accessSync(folder, constants.W_OK)
   } catch (error) {

@@ -60,7 +60,8 @@ export function parseCount(option: string, typed: string, most: number): number 
 /** 2,700,000 -> `2.7 MB`. */
 export function formatBytes(bytes: number): string {
   const units = ['B', 'kB', 'MB', 'GB', 'TB']
-  const power = bytes < 1000 ? 0 : Math.min(units.length - 1, Math.floor(Math.log10(bytes) / 3))
-  const scaled = bytes / 1000 ** power
-  return `${power === 0 ? scaled : scaled.toPrecision(scaled < 1000 ? 3 : 4)} ${units[power]}`
+  let [scaled, unit] = [bytes, 0]
+  while (unit < units.length - 1 && Number(scaled.toPrecision(3)) >= 1000) [scaled, unit] = [scaled / 1000, unit + 1]
+  const digits = unit === 0 ? String(scaled) : scaled < 999.5 ? scaled.toPrecision(3) : scaled.toFixed(0)
+  return `${digits} ${units[unit]}`
 }

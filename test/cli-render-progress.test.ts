@@ -1,0 +1,80 @@
+/** Progress as text. */
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { duration, liveLine, plainLine, share } from '../src/cli/render-progress.js'
+import { formatBytes } from '../src/cli/values.js'
+import type { ProgressEvent } from '../src/engine/progress.js'
+
+const event = (change: Partial<ProgressEvent> = {}): ProgressEvent => ({
+  phase: 'write',
+  doneBytes: 0,
+  totalBytes: 4e9,
+  current: 'blk.0.attn_q.weight',
+  ...change,
+})
+
+describe('the live line', () => {
+  it('has a bar, a share, GB/s, the time left and the tensor', () => {
+    assert.equal(liveLine(event({ doneBytes: 1e9 }), 2000), 'writing ██████░░░░░░░░░░░░░░░░░░  25 % 0.50 GB/s 6 s left blk.0.attn_q.weight')
+  })
+
+  it('says nothing of speed before there is any', () => {
+    assert.equal(liveLine(event(), 0), 'writing ░░░░░░░░░░░░░░░░░░░░░░░░   0 % blk.0.attn_q.weight')
+    assert.equal(liveLine(event(), 100), 'writing ░░░░░░░░░░░░░░░░░░░░░░░░   0 % blk.0.attn_q.weight')
+  })
+
+  it('is full at the end, with no time left', () => {
+    assert.equal(liveLine(event({ doneBytes: 4e9, phase: 'hash' }), 8000), 'hashing ████████████████████████ 100 % 0.50 GB/s blk.0.attn_q.weight')
+  })
+
+  it('shows 99 % until the last byte', () => assert.match(liveLine(event({ doneBytes: 4e9 - 1 }), 1000), / 99 % /))
+
+  it('keeps the end of a long name, and no control characters of a bad one', () => {
+    const line = liveLine(event({ current: `model.${'x'.repeat(100)}.weight` }), 0)
+    assert.ok(line.endsWith('xxx.weight') && line.includes('…') && line.length < 80, line)
+    assert.ok(liveLine(event({ current: 'a\u001b[2J\nb' }), 0).endsWith('a?[2J?b'))
+  })
+
+  it('fits a terminal of 100 columns at its longest', () => {
+    const longest = liveLine(event({ phase: 'finish', doneBytes: 123, totalBytes: 4e15, current: 'x'.repeat(80) }), 359_000)
+    assert.ok(longest.length <= 120, `${longest.length}: ${longest}`)
+  })
+})
+
+describe('the plain line', () => {
+  it('has share and sizes', () => assert.equal(plainLine(event({ doneBytes: 1e9 })), 'writing 25 % (1.00 GB of 4.00 GB)'))
+
+  it('takes nothing to do as done', () => {
+    assert.equal(share(event({ totalBytes: 0 })), 1)
+    assert.equal(plainLine(event({ totalBytes: 0 })), 'writing 100 % (0 B of 0 B)')
+  })
+
+  it('never goes beyond 100 %', () => assert.equal(share(event({ doneBytes: 5e9 })), 1))
+})
+
+describe('times and sizes', () => {
+  for (const [ms, text] of [
+    [0, '0 s'],
+    [-5, '0 s'],
+    [1400, '1 s'],
+    [59_499, '59 s'],
+    [75_000, '1 min 15 s'],
+    [3_600_000, '1 h 0 min'],
+    [5_430_000, '1 h 30 min'],
+  ] as const) {
+    it(`${ms} ms is ${text}`, () => assert.equal(duration(ms), text))
+  }
+
+  for (const [bytes, text] of [
+    [0, '0 B'],
+    [999, '999 B'],
+    [1000, '1.00 kB'],
+    [2_710_496, '2.71 MB'],
+    [999_499, '999 kB'],
+    [999_999, '1.00 MB'],
+    [123_400_000_000, '123 GB'],
+    [5e15, '5000 TB'],
+  ] as const) {
+    it(`${bytes} bytes are ${text}`, () => assert.equal(formatBytes(bytes), text))
+  }
+})
