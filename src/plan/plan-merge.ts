@@ -10,7 +10,7 @@ import type { EncodedType } from '../core/arithmetic.js'
 import { encodeHeader } from '../formats/safetensors/header-writer.js'
 import { encodeShardIndex, INDEX_NAME } from '../formats/safetensors/shard-index.js'
 import type { WeightedAdapter } from '../merge/combine.js'
-import { identityOf, withIdentity } from './identity.js'
+import { withIdentity } from './identity.js'
 import { mergeDecisions, mergeModel, type MergedTensor } from './merged-tensors.js'
 import type { Plan, PlannedFile, PlannedTensor, SideFile, TensorProgram } from './plan.js'
 import { cutShards, type PlannedShard } from './shards.js'
@@ -119,7 +119,7 @@ function byteLength(tensor: MergedTensor | undefined, dtypeOf: (tensor: MergedTe
 async function sideFiles({ base, dtype, tokenizer, receipt }: MergeRequest, files: readonly PlannedFile[], tensors: readonly PlannedTensor[]): Promise<SideFile[]> {
   const written = new Set([...files.map(({ name }) => name), ...(receipt === undefined ? [] : [receipt]), 'config.json'])
   const side = await copiedFiles(base.folder, tokenizer, written)
-  if (base.folder !== undefined && base.config !== undefined) side.push(await mergedConfig(base.folder, base.config, identityOf(base), dtype))
+  if (base.folder !== undefined && base.config !== undefined) side.push(await mergedConfig(base.folder, dtype))
   if (files.length > 1) side.push({ name: INDEX_NAME, stage: 'after', content: { kind: 'text', text: indexText(files, tensors) } })
   return side
 }

@@ -1,7 +1,7 @@
 /** Which files beside the weights belong to a model and are carried over to a merged folder, and what is edited in them. */
 import { readAll, type Folder } from '../core/bytes.js'
 import type { PlainFloat } from '../core/dtypes.js'
-import { decodeUtf8, type JsonObject } from '../core/json.js'
+import { decodeUtf8 } from '../core/json.js'
 import type { SideFile } from './plan.js'
 
 /** Weights, indexes, training state and other tools' outputs: everything in a model folder that the merged model must not inherit. */
@@ -42,19 +42,12 @@ export async function copiedFiles(base: Folder | undefined, tokenizer: Tokenizer
   return files
 }
 
-/**
- * config.json of the merged model: the base's text with the dtype that was written, and the base's name, which the
- * reference converter derives general.* from, so that a GGUF made from the folder says the same as a fused one.
- */
-export async function mergedConfig(folder: Folder, config: JsonObject, identity: string, dtype: PlainFloat | undefined): Promise<SideFile> {
-  let text = decodeUtf8(await readAll(await folder.open('config.json'), MOST_CONFIG_BYTES), 'config.json')
-  if (dtype !== undefined) text = text.replace(DTYPE_FIELD, (_, key: string, colon: string) => `"${key}"${colon}"${DTYPE_NAMES[dtype]}"`)
-  const name = config.get('_name_or_path')
-  // the reference ignores names with more than one slash: they are paths of the machine where the model was saved
-  if (!config.has('_name_or_path')) text = text.replace('{', `{\n  "_name_or_path": ${JSON.stringify(identity)},`)
-  // the reference ignores names with more than one slash: they are paths of the machine where the model was saved
-  else if (name === null || (typeof name === 'string' && name.split('/').length > 2)) {
-    text = text.replace(/("_name_or_path"\s*:\s*)(?:null|"(?:[^"\\]|\\.)*")/, (_, key: string) => `${key}${JSON.stringify(identity)}`)
-  }
+/** config.json of the merged model: the base's, with the dtype that was written where it names one. */
+export async function mergedConfig(folder: Folder, dtype: PlainFloat | undefined): Promise<SideFile> {
+  const source = await folder.open('config.json')
+  if (dtype === undefined) return { name: 'config.json', stage: 'before', content: { kind: 'copy', source: source.descriptor } }
+  const base = decodeUtf8(await readAll(source, MOST_CONFIG_BYTES), 'config.json')
+  // edited as text, so that numbers keep their digits and keys their order
+  const text = base.replace(DTYPE_FIELD, (_, key: string, colon: string) => `"${key}"${colon}"${DTYPE_NAMES[dtype]}"`)
   return { name: 'config.json', stage: 'before', content: { kind: 'text', text } }
 }
