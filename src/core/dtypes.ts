@@ -46,7 +46,7 @@ export function isDtype(name: string): name is Dtype {
   return Object.hasOwn(DTYPES, name)
 }
 
-export function isPlainFloat(dtype: Dtype): dtype is PlainFloat {
+export function isPlainFloat(dtype: string): dtype is PlainFloat {
   return dtype === 'F32' || dtype === 'F16' || dtype === 'BF16'
 }
 

@@ -1,6 +1,7 @@
 /** A base model as it lies on disk, opened: headers, config, side files. No weights are held. */
-import type { Folder } from './bytes.js'
+import type { ByteDescriptor, Folder } from './bytes.js'
 import type { JsonObject } from './json.js'
+import type { KeyValue } from './key-value.js'
 import type { TensorInfo } from './tensor-info.js'
 
 /** One file of weights. */
@@ -11,6 +12,15 @@ export interface Shard {
   readonly tensorNames: readonly string[]
   /** safetensors `__metadata__`; empty for other formats. */
   readonly metadata: ReadonlyMap<string, string>
+}
+
+/** What a base that is a GGUF says of itself. */
+export interface GgufFacts {
+  /** In file order; of a split file, those of its first part. */
+  readonly keyValues: readonly KeyValue[]
+  readonly alignment: number
+  /** Its files: one, or the parts of a split. Everything before `dataStart` is header. */
+  readonly parts: readonly { readonly source: ByteDescriptor; readonly dataStart: number }[]
 }
 
 export interface Model {
@@ -26,4 +36,6 @@ export interface Model {
   readonly tensors: ReadonlyMap<string, TensorInfo>
   /** In file-name order. */
   readonly shards: readonly Shard[]
+  /** Set when the base is a GGUF; its tensors have GGUF names then. */
+  readonly gguf?: GgufFacts
 }

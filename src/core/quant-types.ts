@@ -64,3 +64,10 @@ export function quantBytes(type: QuantType, elements: number): number {
   const { blockElements, blockBytes } = QUANT_TYPES[type]
   return (elements / blockElements) * blockBytes
 }
+
+/** Types whose elements come in blocks with a scale; the others are plain numbers. */
+export type BlockType = Exclude<QuantType, 'f32' | 'f16' | 'bf16' | 'f64' | 'i8' | 'i16' | 'i32' | 'i64'>
+
+export function isBlockType(name: string): name is BlockType {
+  return isQuantType(name) && QUANT_TYPES[name].blockElements > 1
+}

@@ -2,7 +2,8 @@
  * Plans a merged model in the base's own form: a Hugging Face folder, or one safetensors file. Needs no knowledge of
  * architectures: an adapter's target names the base tensor, everything else is carried over as it is.
  */
-import { elementBytes, isPlainFloat, type Dtype, type PlainFloat } from '../core/dtypes.js'
+import { elementBytes, isDtype, isPlainFloat, type Dtype, type PlainFloat } from '../core/dtypes.js'
+import { UnsupportedError } from '../core/errors.js'
 import type { Model } from '../core/model.js'
 import { programShape } from '../core/row-program.js'
 import { elementCount } from '../core/shape.js'
@@ -42,7 +43,10 @@ const ENCODED: Readonly<Record<PlainFloat, EncodedType>> = { F32: 'f32', F16: 'f
 export async function planMerge(request: MergeRequest): Promise<Plan> {
   const { base, output } = request
   const merged = mergeModel(base, request.adapters)
-  const dtypeOf = (tensor: MergedTensor): Dtype => (request.dtype !== undefined && isPlainFloat(tensor.base.dtype) ? request.dtype : tensor.base.dtype)
+  const dtypeOf = ({ base: { name, dtype, source } }: MergedTensor): Dtype => {
+    if (!isDtype(dtype)) throw new UnsupportedError(`is ${dtype}, which safetensors does not have; merge a GGUF into a .gguf.`, { file: source.name, tensor: name })
+    return request.dtype !== undefined && isPlainFloat(dtype) ? request.dtype : dtype
+  }
   const shards = shardsOf(request, merged.tensors, dtypeOf)
   const { files, tensors } = layOut(shards, merged.tensors, dtypeOf, request.tileElements)
   const decisions = [...(request.decisions ?? []), ...mergeDecisions(merged), ...merged.notes, ...dtypeNotes(request, merged.tensors)]

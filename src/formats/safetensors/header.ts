@@ -19,7 +19,7 @@ import { otherKind } from './other-kinds.js'
 /** What stands in front of the tensor data. */
 export interface SafetensorsHeader {
   /** In the order of their bytes in the file. */
-  readonly tensors: readonly TensorInfo[]
+  readonly tensors: readonly TensorInfo<Dtype>[]
   /** `__metadata__`, in file order; empty when the file has none. */
   readonly metadata: ReadonlyMap<string, string>
   /** Offset in the file of the first byte of tensor data. */
@@ -48,7 +48,7 @@ export async function readHeader(source: ByteSource): Promise<SafetensorsHeader>
   const root = parseJsonObject(json, file, { byteOrderMark: false, plainIntegersOnly: true }, LENGTH_BYTES)
 
   const dataStart = LENGTH_BYTES + headerBytes
-  const tensors: TensorInfo[] = []
+  const tensors: TensorInfo<Dtype>[] = []
   let metadata: ReadonlyMap<string, string> = new Map()
   for (const [name, value] of root) {
     if (name === METADATA_KEY) metadata = readMetadata(value, file)
@@ -90,7 +90,7 @@ function readMetadata(value: Json, file: string): ReadonlyMap<string, string> {
 }
 
 /** ST12 and ST13 of one entry; the range is taken as it is written, checkLayout judges it. */
-function readTensor(name: string, info: Json, source: ByteSource, dataStart: number): TensorInfo {
+function readTensor(name: string, info: Json, source: ByteSource, dataStart: number): TensorInfo<Dtype> {
   const place: Place = { file: source.name, tensor: name }
   if (!isObject(info)) throw new FormatError(`is ${kindOf(info)}; an object with dtype, shape and data_offsets is wanted.`, place)
   const dtype = readDtype(info, place)
@@ -123,7 +123,7 @@ function readIntegers(info: JsonObject, key: string, place: Place): readonly num
 }
 
 /** ST15 and ST16: no hole, no overlap, nothing behind: reading all tensors never costs more than the file. */
-function checkLayout(tensors: readonly TensorInfo[], source: ByteSource, dataStart: number): void {
+function checkLayout(tensors: readonly TensorInfo<Dtype>[], source: ByteSource, dataStart: number): void {
   const file = source.name
   let expected = dataStart
   for (const { name, offset, byteLength } of tensors) {
@@ -145,7 +145,7 @@ function checkLayout(tensors: readonly TensorInfo[], source: ByteSource, dataSta
 }
 
 /** ST14, ST17 and ST18 of one tensor. */
-function checkSize({ name, dtype, shape, byteLength }: TensorInfo, file: string): void {
+function checkSize({ name, dtype, shape, byteLength }: TensorInfo<Dtype>, file: string): void {
   const place = { file, tensor: name }
   const { bits } = DTYPES[dtype]
   const size = bitSize(shape, bits)
