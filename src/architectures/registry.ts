@@ -13,6 +13,11 @@ export const FAMILIES: readonly ArchitectureDefinition[] = [llama]
 // Keyed by the user's text, so a Map: "constructor" and "__proto__" are names like others.
 const ARCHITECTURES: ReadonlyMap<string, Architecture> = new Map(FAMILIES.flatMap(compileArchitecture).map((architecture) => [architecture.name, architecture]))
 
+/** The first class of the family with a GGUF architecture: its names are those that adapters are most often trained with. */
+export function firstOf(gguf: string): Architecture | undefined {
+  return [...ARCHITECTURES.values()].find((architecture) => architecture.gguf === gguf)
+}
+
 /** Names that config.json may have in `architectures`. */
 export function supportedArchitectures(): string[] {
   return [...ARCHITECTURES.keys()]

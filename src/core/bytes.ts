@@ -73,7 +73,8 @@ export function memorySource(name: string, bytes: Uint8Array): ByteSource {
  * @param most  limit in bytes; larger files are refused before memory is taken
  */
 export async function readAll(source: ByteSource, most: number): Promise<Uint8Array> {
-  if (source.byteLength > most) throw new FormatError(`is ${source.byteLength} bytes, more than the ${most} that a file of this kind may have.`, { file: source.name })
+  if (source.byteLength > most)
+    throw new FormatError(`is ${source.byteLength} bytes, more than the ${most} that a file of this kind may have.`, { file: source.name })
   const bytes = new Uint8Array(source.byteLength)
   await source.read(bytes, 0)
   return bytes
@@ -81,5 +82,8 @@ export async function readAll(source: ByteSource, most: number): Promise<Uint8Ar
 
 /** The error of a source that ends too early. */
 export function cutShort(name: string, position: number, wanted: number, byteLength: number): FormatError {
-  return new FormatError(`${wanted} bytes wanted, ${Math.max(0, byteLength - position)} left: the file is cut short or changed while it was read.`, { file: name, offset: position })
+  return new FormatError(`${wanted} bytes wanted, ${Math.max(0, byteLength - position)} left: the file is cut short or changed while it was read.`, {
+    file: name,
+    offset: position,
+  })
 }

@@ -107,7 +107,12 @@ const CLASSES = new Map<string, new (what: string, place?: Place) => ToolkitErro
 /** Anything thrown, as plain data. */
 export function plainError(error: unknown): PlainError {
   if (error instanceof ToolkitError) return { name: error.name, what: error.what, place: error.place, stack: error.stack }
-  return { name: 'InternalError', what: error instanceof Error ? error.message : String(error), place: {}, stack: error instanceof Error ? error.stack : undefined }
+  return {
+    name: 'InternalError',
+    what: error instanceof Error ? error.message : String(error),
+    place: {},
+    stack: error instanceof Error ? error.stack : undefined,
+  }
 }
 
 /** The error that {@link plainError} took apart, with its class and the stack of where it was thrown. */

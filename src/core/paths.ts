@@ -2,5 +2,10 @@
 
 /** Last part of a path of either kind of slash: what may stand in receipts, which name no place of a machine. */
 export function lastPart(path: string): string {
-  return path.replace(/[\\/]+$/, '').split(/[\\/]/).at(-1) ?? path
+  return (
+    path
+      .replace(/[\\/]+$/, '')
+      .split(/[\\/]/)
+      .at(-1) ?? path
+  )
 }

@@ -100,10 +100,24 @@ export function permutedRow(shape: readonly number[], order: readonly number[], 
   return inputRow
 }
 
+/**
+ * The program that undoes what `transformed` does to `input`: it takes rows in the order of `transformed` back to that of
+ * `input`. Undefined when anything else than the order of rows was changed on the way.
+ * @param rows  gives what `transformed` gives, from elsewhere
+ */
+export function undone(transformed: RowProgram, input: RowProgram, rows: RowProgram): RowProgram | undefined {
+  if (transformed === input) return rows
+  if (transformed.op !== 'permuteRows') return undefined
+  const { shape, order } = transformed
+  const inverse = order.map((_, axis) => order.indexOf(axis))
+  return undone(transformed.input, input, { op: 'permuteRows', input: rows, shape: order.map((axis) => shape[axis] ?? 1), order: inverse })
+}
+
 /** A stored matrix of two dimensions as a view of itself. */
 export function wholeMatrix(tensor: TensorInfo): MatrixView {
   const [rows, cols] = tensor.shape
-  if (rows === undefined || cols === undefined || tensor.shape.length !== 2) throw new InternalError('a matrix of two dimensions wanted', { tensor: tensor.name })
+  if (rows === undefined || cols === undefined || tensor.shape.length !== 2)
+    throw new InternalError('a matrix of two dimensions wanted', { tensor: tensor.name })
   return { tensor, rows, cols, offset: 0, rowStride: cols, colStride: 1 }
 }
 

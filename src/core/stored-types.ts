@@ -7,7 +7,10 @@ import { isBlockType, quantBytes, QUANT_TYPES, type BlockType, type QuantType } 
 
 export type StoredType = Dtype | BlockType
 
-const PLAIN = { f32: 'F32', f16: 'F16', bf16: 'BF16', f64: 'F64', i8: 'I8', i16: 'I16', i32: 'I32', i64: 'I64' } as const satisfies Record<Exclude<QuantType, BlockType>, Dtype>
+const PLAIN = { f32: 'F32', f16: 'F16', bf16: 'BF16', f64: 'F64', i8: 'I8', i16: 'I16', i32: 'I32', i64: 'I64' } as const satisfies Record<
+  Exclude<QuantType, BlockType>,
+  Dtype
+>
 const BY_DTYPE: ReadonlyMap<string, QuantType> = new Map(Object.entries(PLAIN).map(([type, dtype]) => [dtype, type as QuantType]))
 
 /** The stored type of a GGUF tensor. */

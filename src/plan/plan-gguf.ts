@@ -4,7 +4,15 @@
  *
  * Law: conversion/base.py `prepare_tensors`, `prepare_metadata` (llama.cpp 0c1e570).
  */
-import { architectureKeyValues, planTensors, readHparams, skippedTensors, tensorTypeRule, type ConvertedTensor, type Hparams } from '../architectures/convert.js'
+import {
+  architectureKeyValues,
+  planTensors,
+  readHparams,
+  skippedTensors,
+  tensorTypeRule,
+  type ConvertedTensor,
+  type Hparams,
+} from '../architectures/convert.js'
 import { findArchitecture } from '../architectures/registry.js'
 import type { Architecture } from '../architectures/define.js'
 import type { Folder } from '../core/bytes.js'
@@ -13,9 +21,7 @@ import { isPlainFloat } from '../core/dtypes.js'
 import { string, u32, type KeyValue } from '../core/key-value.js'
 import type { JsonObject } from '../core/json.js'
 import type { Model } from '../core/model.js'
-import { quantBytes } from '../core/quant-types.js'
-import { elementCount, rowShape } from '../core/shape.js'
-import { encodeGgufHeader } from '../formats/gguf/header-writer.js'
+import { rowShape } from '../core/shape.js'
 import type { WeightedAdapter } from '../merge/combine.js'
 import { defaultFileName, fillTemplate } from '../model-card/file-name.js'
 import { generalKeyValues } from '../model-card/general.js'
@@ -25,8 +31,8 @@ import { tokenTables, type TokenTables } from '../tokenizers/token-tables.js'
 import { identityOf } from './identity.js'
 import { mergeDecisions, mergeModel, type MergedModel } from './merged-tensors.js'
 import { planModelfile } from './plan-modelfile.js'
-import type { Plan, PlannedTensor, TensorProgram } from './plan.js'
-import { tileSize } from './tiles.js'
+import { layOutGguf, type GgufDraft, type SplitLimits } from './gguf-layout.js'
+import type { Plan, PlannedTensor } from './plan.js'
 
 export interface GgufRequest {
   readonly base: Model
@@ -49,6 +55,8 @@ export interface GgufRequest {
   readonly readExisting: ((name: string) => Promise<string | undefined>) | undefined
   /** Name of the receipt, made from the file name; undefined for none. */
   readonly receiptFor: ((fileName: string) => string) | undefined
+  /** When to begin another file. */
+  readonly split?: SplitLimits | undefined
   readonly clampOverflow?: boolean
   readonly tileElements?: number | undefined
   readonly options: Plan['options']
@@ -65,7 +73,14 @@ export async function planGguf(request: GgufRequest): Promise<Plan> {
   const fileType = request.outtype === 'auto' ? autoType(merged) : request.outtype
   const converted = vocabulary === 'only' ? [] : convertTensors(architecture, hparams, merged)
   const tables = vocabulary === 'none' ? undefined : await readTokens(request, architecture, hparams, folder, converted)
-  const general = await generalKeyValues({ folder, identity: identityOf(base), config, modelName: request.modelName, override: request.metadata, parameters: countParameters(converted) })
+  const general = await generalKeyValues({
+    folder,
+    identity: identityOf(base),
+    config,
+    modelName: request.modelName,
+    override: request.metadata,
+    parameters: countParameters(converted),
+  })
   const keyValues: KeyValue[] = [
     { key: 'general.architecture', value: string(architecture.gguf) },
     { key: 'general.type', value: string('model') },
@@ -75,15 +90,18 @@ export async function planGguf(request: GgufRequest): Promise<Plan> {
     ...(tables?.keyValues ?? [{ key: 'tokenizer.ggml.model', value: string('none') }]),
   ]
   const name = fileName(request, general, fileType)
-  const { header, tensors } = layOut(converted, merged, keyValues, fileType, request.tileElements)
-  const modelfile = request.readExisting === undefined || vocabulary !== 'full' || tables === undefined ? undefined : await planModelfile({ ggufName: name, folder, config, tables, readExisting: request.readExisting })
+  const { files, tensors } = layOutGguf(drafts(converted, merged, fileType), keyValues, name, request.split, undefined, request.tileElements)
+  const modelfile =
+    request.readExisting === undefined || vocabulary !== 'full' || tables === undefined
+      ? undefined
+      : await planModelfile({ ggufName: name, folder, config, tables, readExisting: request.readExisting })
   return {
     kind: 'gguf',
     root: request.output.root,
     target: name,
     base: base.label,
     adapters: merged.adapters,
-    files: [{ name, header: header.bytes, byteLength: header.fileSize }],
+    files,
     tensors,
     sideFiles: modelfile?.file === undefined ? [] : [modelfile.file],
     receipt: request.receiptFor?.(name),
@@ -100,17 +118,25 @@ export async function planGguf(request: GgufRequest): Promise<Plan> {
       ...general.notes,
       ...(modelfile?.notes ?? []),
     ],
-    warnings: [...nameWarnings(name, fileType), ...(request.adapters.length > 0 && merged.adapters.length === 0 ? ['no adapter has a weight other than 0: the output equals the base'] : [])],
+    warnings: [
+      ...nameWarnings(name, fileType),
+      ...(request.adapters.length > 0 && merged.adapters.length === 0 ? ['no adapter has a weight other than 0: the output equals the base'] : []),
+    ],
     options: request.options,
   }
 }
 
 function modelFolder({ label, config, folder }: Model): { config: JsonObject; folder: Folder } {
   if (config === undefined || folder === undefined) {
-    throw new UnsupportedError('a GGUF needs the model’s folder with config.json and tokenizer, not only its weights. Name the folder, or merge into a .safetensors file.', { file: label })
+    throw new UnsupportedError(
+      'a GGUF needs the model’s folder with config.json and tokenizer, not only its weights. Name the folder, or merge into a .safetensors file.',
+      { file: label },
+    )
   }
   if (config.get('quantization_config') !== undefined && config.get('quantization_config') !== null) {
-    throw new UnsupportedError('the weights are quantized already (quantization_config); use the 16-bit model that they were made from.', { file: 'config.json' })
+    throw new UnsupportedError('the weights are quantized already (quantization_config); use the 16-bit model that they were made from.', {
+      file: 'config.json',
+    })
   }
   return { config, folder }
 }
@@ -129,52 +155,60 @@ function convertTensors(architecture: Architecture, hparams: Hparams, merged: Me
   for (const { from } of converted) {
     for (const name of from) {
       const tensor = merged.tensors.get(name)?.base
-      if (tensor !== undefined && !isPlainFloat(tensor.dtype)) throw new UnsupportedError(`is ${tensor.dtype}; F32, F16 and BF16 can be converted.`, { file: tensor.source.name, tensor: name })
+      if (tensor !== undefined && !isPlainFloat(tensor.dtype))
+        throw new UnsupportedError(`is ${tensor.dtype}; F32, F16 and BF16 can be converted.`, { file: tensor.source.name, tensor: name })
     }
   }
   return converted
 }
 
-async function readTokens(request: GgufRequest, architecture: Architecture, hparams: Hparams, folder: Folder, converted: readonly ConvertedTensor[]): Promise<TokenTables> {
+async function readTokens(
+  request: GgufRequest,
+  architecture: Architecture,
+  hparams: Hparams,
+  folder: Folder,
+  converted: readonly ConvertedTensor[],
+): Promise<TokenTables> {
   const { config = new Map() } = request.base
   const recipe = architecture.definition.tokenizer
-  const tables = await tokenTables({ folder: request.tokenizer ?? folder, config, vocabSize: hparams.vocabSize ?? 0, recipe, ...(request.pre === undefined ? {} : { pre: request.pre }) })
+  const tables = await tokenTables({
+    folder: request.tokenizer ?? folder,
+    config,
+    vocabSize: hparams.vocabSize ?? 0,
+    recipe,
+    ...(request.pre === undefined ? {} : { pre: request.pre }),
+  })
   const embedding = converted.find(({ role }) => role === 'tokenEmbd')
   const rows = embedding?.shape[0]
   if (rows !== undefined && tables.tokenCount > rows) {
-    throw new MismatchError(`the tokenizer has ${tables.tokenCount} tokens, the embedding ${rows} rows: it belongs to another model. Choose with --tokenizer base|adapter|DIR.`, {
-      file: (request.tokenizer ?? folder).label,
-      tensor: embedding?.from[0] ?? '',
-    })
+    throw new MismatchError(
+      `the tokenizer has ${tables.tokenCount} tokens, the embedding ${rows} rows: it belongs to another model. Choose with --tokenizer base|adapter|DIR.`,
+      {
+        file: (request.tokenizer ?? folder).label,
+        tensor: embedding?.from[0] ?? '',
+      },
+    )
   }
   return rows !== undefined && tables.tokenCount < rows
-    ? { ...tables, notes: [...tables.notes, `the tokenizer has ${tables.tokenCount} tokens, the embedding ${rows} rows; the reference writes it so too, but llama.cpp will refuse the file`] }
+    ? {
+        ...tables,
+        notes: [
+          ...tables.notes,
+          `the tokenizer has ${tables.tokenCount} tokens, the embedding ${rows} rows; the reference writes it so too, but llama.cpp will refuse the file`,
+        ],
+      }
     : tables
 }
 
-function layOut(converted: readonly ConvertedTensor[], merged: MergedModel, keyValues: readonly KeyValue[], fileType: FileType, tileElements: number | undefined) {
-  const typed = converted.map((tensor) => {
-    const type = tensorType(fileType, tensorTypeRule(tensor) === 'alwaysF32', tensor.shape.at(-1) ?? 1)
-    return { ...tensor, type, byteLength: quantBytes(type, elementCount(tensor.shape)) }
-  })
-  const header = encodeGgufHeader({ keyValues, tensors: typed })
-  const tensors = typed.map((tensor, i): PlannedTensor => {
-    const program: TensorProgram = { kind: 'rows', rows: tensor.program, encode: tensor.type }
-    const applied = tensor.from.flatMap((name) => merged.tensors.get(name)?.applied ?? [])
-    return {
-      name: tensor.name,
-      type: tensor.type,
-      shape: tensor.shape,
-      file: 0,
-      offset: header.offsets[i] ?? 0,
-      byteLength: tensor.byteLength,
-      program,
-      tile: tileSize(program, tileElements),
-      from: tensor.from,
-      applied,
-    }
-  })
-  return { header, tensors }
+function drafts(converted: readonly ConvertedTensor[], merged: MergedModel, fileType: FileType): GgufDraft[] {
+  return converted.map(({ name, shape, kind, program, from }) => ({
+    name,
+    shape,
+    type: tensorType(fileType, tensorTypeRule({ kind, shape }) === 'alwaysF32', shape.at(-1) ?? 1),
+    program,
+    from,
+    applied: from.flatMap((source) => merged.tensors.get(source)?.applied ?? []),
+  }))
 }
 
 function fileName(request: GgufRequest, general: Awaited<ReturnType<typeof generalKeyValues>>, fileType: FileType): string {

@@ -43,7 +43,11 @@ export async function openGgufModel(path: string): Promise<Model> {
     alignment: first.header.alignment,
     parts: parts.map(({ source, header }) => ({ source: source.descriptor, dataStart: header.dataStart })),
   }
-  const shards = parts.map(({ source, header }) => ({ fileName: basename(source.name), tensorNames: header.tensors.map(({ name }) => name), metadata: new Map<string, string>() }))
+  const shards = parts.map(({ source, header }) => ({
+    fileName: basename(source.name),
+    tensorNames: header.tensors.map(({ name }) => name),
+    metadata: new Map<string, string>(),
+  }))
   return { label: shownPath(path), identity: basename(path).replace(/\.gguf$/i, ''), folder: undefined, config: undefined, tensors, shards, gguf }
 }
 
@@ -51,7 +55,8 @@ async function openParts(path: string): Promise<Part[]> {
   const [, stem, , count] = PART_NAME.exec(basename(path)) ?? []
   if (stem === undefined || count === undefined) return [await openPart(path)]
   const parts: Part[] = []
-  for (let number = 1; number <= Number(count); number++) parts.push(await openPart(join(dirname(path), `${stem}-${String(number).padStart(5, '0')}-of-${count}.gguf`)))
+  for (let number = 1; number <= Number(count); number++)
+    parts.push(await openPart(join(dirname(path), `${stem}-${String(number).padStart(5, '0')}-of-${count}.gguf`)))
   return parts
 }
 
@@ -67,7 +72,10 @@ function checkParts(parts: readonly Part[]): void {
     const count = numberOf(header.keyValues, 'split.count')
     if (parts.length === 1 && (count ?? 1) <= 1) return
     if (number !== i || count !== parts.length) {
-      throw new FormatError(`says it is part ${number ?? 'none'} of ${count ?? 'none'}, its name and neighbours say ${i} of ${parts.length} (counted from 0).`, { file: source.name })
+      throw new FormatError(
+        `says it is part ${number ?? 'none'} of ${count ?? 'none'}, its name and neighbours say ${i} of ${parts.length} (counted from 0).`,
+        { file: source.name },
+      )
     }
   })
 }

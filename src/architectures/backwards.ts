@@ -1,0 +1,67 @@
+/**
+ * The rows of an architecture read from right to left: for a tensor of a GGUF file, the Hugging Face name that an adapter
+ * knows it by, and how its rows lie there. So an adapter goes into an existing GGUF by the same table that converts.
+ */
+import { UnsupportedError } from '../core/errors.js'
+import type { Json } from '../core/json.js'
+import type { KeyValue } from '../core/key-value.js'
+import { undone, type RowProgram } from '../core/row-program.js'
+import type { TensorInfo } from '../core/tensor-info.js'
+import type { Config } from './config.js'
+import type { Architecture, TensorRule } from './define.js'
+import { firstOf } from './registry.js'
+import { ROLES } from './roles.js'
+import { filledTemplate, TemplateTrie } from './templates.js'
+import { TRANSFORMS } from './transforms.js'
+
+/** One tensor of a GGUF file as its Hugging Face model has it. */
+export interface BackwardTensor {
+  /** As the checkpoint spells it. */
+  readonly name: string
+  /** The stored rows in the checkpoint's order. */
+  readonly original: RowProgram
+  /** Takes rows in the checkpoint's order (the merged tensor) to the file's. */
+  readonly toGguf: (program: RowProgram) => RowProgram
+}
+
+/** Finds the Hugging Face side of tensors. Undefined for tensors that no adapter can name (rope factors). */
+export type Backwards = (tensor: TensorInfo) => BackwardTensor | undefined
+
+/**
+ * @param name       value of `general.architecture`
+ * @param keyValues  the file's metadata, for head counts
+ * @throws UnsupportedError when the architecture is not in the table
+ */
+export function readBackwards(name: string, keyValues: readonly KeyValue[], file: string): Backwards {
+  const architecture = firstOf(name)
+  if (architecture === undefined)
+    throw new UnsupportedError(
+      `adapters cannot be merged into a GGUF of architecture "${name}" yet: how its tensors are named in Hugging Face is not known here.`,
+      { file },
+    )
+  const config = configOf(architecture, keyValues, file)
+  const rules = new TemplateTrie<TensorRule>()
+  for (const rule of architecture.rules) rules.add(ROLES[rule.role].gguf + rule.suffix, rule)
+  return (tensor) => {
+    const [match] = rules.match(tensor.name)
+    if (match === undefined) return undefined
+    const source = filledTemplate(match.value.sources[0] ?? '', match.captures)
+    const read: RowProgram = { op: 'read', tensor }
+    const toGguf = (program: RowProgram): RowProgram =>
+      match.value.transforms.reduce((before, word) => TRANSFORMS[word](before, config), { source, shape: tensor.shape, program }).program
+    const original = undone(toGguf(read), read, read)
+    return original === undefined ? undefined : { name: source, original, toGguf }
+  }
+}
+
+/** What transforms ask the config, from the metadata that was made of it. */
+function configOf(architecture: Architecture, keyValues: readonly KeyValue[], file: string): Config {
+  const metadata = new Map(keyValues.map(({ key, value }) => [key, value]))
+  const values = new Map<string, Json>()
+  for (const [key, , source] of architecture.definition.hparams) {
+    const value = metadata.get(`${architecture.gguf}.${key}`)
+    const spelling = typeof source === 'string' ? source : Array.isArray(source) ? (source as readonly string[])[0] : undefined
+    if (spelling !== undefined && value?.type === 'u32') values.set(spelling, value.value)
+  }
+  return { values, file, path: '' }
+}
