@@ -23,26 +23,31 @@ export class AtomicOutput {
   private readonly pending: Pending[] = []
   private readonly madeFolders: string[] = []
   private readonly onExit = (): void => this.discard()
+  private readonly outdated: readonly string[]
   private journal: string | undefined
   private publishing = false
 
-  private constructor(folder: string) {
+  private constructor(folder: string, outdated: readonly string[]) {
     this.folder = folder
+    this.outdated = outdated
   }
 
   /**
    * Makes the folder where it is missing, removes what dead runs left, and starts the journal.
-   * @param names  every output of the run, relative to the folder
+   * @param names     every output of the run, relative to the folder
+   * @param outdated  files of an older output, to be removed when the new one is complete
    */
-  static open(folder: string, names: readonly string[]): AtomicOutput {
-    const output = new AtomicOutput(folder)
+  static open(folder: string, names: readonly string[], outdated: readonly string[] = []): AtomicOutput {
+    const output = new AtomicOutput(folder, outdated)
     try {
       output.makeFolder(folder)
       for (const [place, inPlace] of byFolder(folder, names)) removeStaleRuns(place, findStaleRuns(place, inPlace))
-      const absent = names.filter((name) => !existsSync(resolve(folder, name)))
+      const journal = { outputs: names, absent: names.filter((name) => !existsSync(resolve(folder, name))), outdated }
       process.once('exit', output.onExit)
-      output.journal = join(folder, temporaryName())
-      output.write(openSync(output.journal, 'wx'), new TextEncoder().encode(journalText(absent)))
+      const path = join(folder, temporaryName())
+      const handle = openSync(path, 'wx')
+      output.journal = path
+      output.write(handle, new TextEncoder().encode(journalText(journal)))
     } catch (error) {
       output.discard()
       throw fileSystemError(error, folder, 'written to')
@@ -81,7 +86,7 @@ export class AtomicOutput {
     }
   }
 
-  /** Gives all outputs their names, in the order they were created, and removes the journal. */
+  /** Gives all outputs their names, in the order they were created, and removes what is outdated, then the journal. */
   async publish(): Promise<void> {
     this.publishing = true
     for (const { name, temporary } of [...this.pending]) {
@@ -93,6 +98,7 @@ export class AtomicOutput {
       }
       this.pending.shift()
     }
+    for (const name of this.outdated) rmSync(resolve(this.folder, name), { force: true })
     if (this.journal !== undefined) rmSync(this.journal, { force: true })
     syncFolder(this.folder)
     process.removeListener('exit', this.onExit)
@@ -106,9 +112,9 @@ export class AtomicOutput {
   /** Removes every temporary file, and the folders that were made for them when they are empty. */
   discard(): void {
     process.removeListener('exit', this.onExit)
-    for (const { temporary } of this.pending) rmSync(temporary, { force: true })
+    for (const { temporary } of this.pending) removeFile(temporary)
     this.pending.length = 0
-    if (this.journal !== undefined) rmSync(this.journal, { force: true })
+    if (this.journal !== undefined) removeFile(this.journal)
     for (const folder of this.madeFolders.reverse()) removeEmptyFolder(folder)
     this.madeFolders.length = 0
   }
@@ -165,6 +171,14 @@ function syncFolder(folder: string): void {
     }
   } catch (error) {
     if (process.platform !== 'win32' && !['EISDIR', 'EINVAL', 'EACCES'].includes(errorCode(error) ?? '')) throw error
+  }
+}
+
+function removeFile(path: string): void {
+  try {
+    rmSync(path, { force: true })
+  } catch {
+    // what cannot be removed now, the next run removes; the error that led here must not be hidden
   }
 }
 

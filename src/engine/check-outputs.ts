@@ -1,11 +1,10 @@
 /** What stands where the outputs will go: refuses to write over inputs, over the user's files, or onto a full disk. */
-import { existsSync, readdirSync, readFileSync, realpathSync, statfsSync, statSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, realpathSync, statfsSync, statSync, type Stats } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { FileSystemError, nameList, UsageError } from '../core/errors.js'
 import { isArray, isObject, parseJsonObject } from '../core/json.js'
 import { inputsOf, outputBytes, type Plan, type SideFile } from '../plan/plan.js'
-import { byFolder } from './atomic-output.js'
-import { fileSystemError } from '../core/file-errors.js'
+import { errorCode, fileSystemError } from '../core/file-errors.js'
 import { findStaleRuns, isTemporary } from './stale-runs.js'
 
 const WEIGHT_FILE = /\.(?:safetensors|bin|pt|pth|gguf)$|\.index\.json$/
@@ -52,15 +51,22 @@ function refuseInputs(plan: Plan): void {
 }
 
 function checkFolder(plan: Plan, force: boolean): string[] {
-  if (!existsSync(plan.root)) return []
+  const others = existsSync(plan.root) ? checkContents(plan, force) : []
+  refuseExisting(plan, force, new Set())
+  return others
+}
+
+/** What is in the folder already. @returns weight files of older outputs of ours */
+function checkContents(plan: Plan, force: boolean): string[] {
   if (!statSync(plan.root).isDirectory()) throw new FileSystemError('is a file, but the output is a folder. Name another OUT.', { file: plan.root })
-  const { published } = findStaleRuns(plan.root, outputNames(plan))
-  const entries = list(plan.root).filter((name) => !isTemporary(name) && !published.has(name))
+  const names = outputNames(plan)
+  const stale = findStaleRuns(plan.root, names)
+  const all = list(plan.root).filter((name) => !isTemporary(name))
+  const entries = all.filter((name) => !stale.published.has(name))
   if (entries.includes('adapter_config.json')) throw new UsageError('is an adapter, not an output: is OUT missing at the end of the command?', { file: plan.root })
   if (entries.length > 0 && !force) throw new FileSystemError(`is not empty (${nameList(entries, 3)}). Name a new folder, or --force to write into it.`, { file: plan.root })
-  const ours = new Set(outputNames(plan))
-  const others = entries.filter((name) => WEIGHT_FILE.test(name) && !ours.has(name))
-  const older = olderOutputs(plan)
+  const others = all.filter((name) => WEIGHT_FILE.test(name) && !names.includes(name))
+  const older = new Set([...olderOutputs(plan), ...stale.published, ...stale.outdated])
   const foreign = others.filter((name) => !older.has(name))
   if (foreign.length > 0) {
     throw new FileSystemError(`holds ${nameList(foreign, 3)}, which would be taken for part of the new model. Remove it, or name another folder.`, { file: plan.root })
@@ -86,19 +92,34 @@ function olderOutputs(plan: Plan): Set<string> {
 }
 
 function checkFiles(plan: Plan, force: boolean): string[] {
-  const replaceable = new Set(plan.sideFiles.filter(({ replaces }) => replaces === true).map(({ name }) => name))
-  const automatic = plan.files.map(({ name }) => `${name}.receipt.json`)
-  for (const [folder, names] of byFolder(plan.root, outputNames(plan))) {
-    if (existsSync(folder) && !statSync(folder).isDirectory()) throw new FileSystemError('is a file where a folder is wanted.', { file: folder })
-    const { published } = findStaleRuns(folder, names)
-    for (const name of names) {
-      const path = resolve(folder, name)
-      if (!existsSync(path) || published.has(name) || replaceable.has(name)) continue
-      if (statSync(path).isDirectory()) throw new FileSystemError('is a folder, but a file is to be written there.', { file: name })
-      if (!force && !automatic.includes(name)) throw new FileSystemError('is there already. Name another output, or --force to replace it.', { file: name })
-    }
-  }
+  const replaceable = plan.sideFiles.filter(({ replaces }) => replaces === true).map(({ name }) => name)
+  refuseExisting(plan, force, new Set([...replaceable, ...plan.files.map(({ name }) => `${name}.receipt.json`)]))
   return []
+}
+
+/** Files that are there already, and folders where files will go. @param replaceable  names that need no --force */
+function refuseExisting(plan: Plan, force: boolean, replaceable: ReadonlySet<string>): void {
+  const names = outputNames(plan)
+  const { published } = findStaleRuns(plan.root, names)
+  for (const name of names) {
+    const path = resolve(plan.root, name)
+    const folder = lookAt(dirname(path))
+    if (folder !== undefined && !folder.isDirectory()) throw new FileSystemError('is a file where a folder is wanted.', { file: dirname(path) })
+    const found = lookAt(path)
+    if (found === undefined) continue
+    if (found.isDirectory()) throw new FileSystemError('is a folder, but a file is to be written there.', { file: name })
+    if (!force && !published.has(name) && !replaceable.has(name)) throw new FileSystemError('is there already. Name another output, or --force to replace it.', { file: name })
+  }
+}
+
+/** What stands at a path, or undefined where nothing does. */
+function lookAt(path: string): Stats | undefined {
+  try {
+    return statSync(path)
+  } catch (error) {
+    if (['ENOENT', 'ENOTDIR'].includes(errorCode(error) ?? '')) return undefined
+    throw fileSystemError(error, path, 'looked at')
+  }
 }
 
 function list(folder: string): string[] {

@@ -1,7 +1,7 @@
 /** Executes a plan: side files, weights tile by tile, index, receipt, Modelfile; all or nothing. Decides nothing itself. */
 import { createHash } from 'node:crypto'
-import { closeSync, createReadStream, openSync, readSync, rmSync, statSync } from 'node:fs'
-import { join, resolve } from 'node:path'
+import { closeSync, createReadStream, openSync, readSync, statSync } from 'node:fs'
+import { resolve } from 'node:path'
 import { CancelledError, VerificationError } from '../core/errors.js'
 import { outputBytes, type Plan, type PlannedFile, type SideFile } from '../plan/plan.js'
 import { AtomicOutput } from './atomic-output.js'
@@ -45,7 +45,7 @@ export async function execute(plan: Plan, tool: ToolFacts, options: ExecuteOptio
   const { force = false, signal } = options
   if (signal?.aborted) throw new CancelledError()
   const outdated = checkOutputs(plan, force)
-  const output = AtomicOutput.open(plan.root, outputNames(plan))
+  const output = AtomicOutput.open(plan.root, outputNames(plan), outdated)
   try {
     const createSideFiles = async (stage: SideFile['stage']): Promise<void> => {
       for (const file of plan.sideFiles) if (file.stage === stage) output.create(file.name, await contentOf(file))
@@ -62,7 +62,6 @@ export async function execute(plan: Plan, tool: ToolFacts, options: ExecuteOptio
     output.sync()
     if (signal?.aborted) throw new CancelledError()
     await output.publish()
-    for (const name of outdated) rmSync(join(plan.root, name), { force: true })
     return { files: outputNames(plan).map((name) => resolve(plan.root, name)), bytes: outputBytes(plan), tensors: results, hashes, warnings: findings(plan, results) }
   } catch (error) {
     output.discard()
