@@ -37,6 +37,8 @@ export type RowProgram =
    * to `order`, flattened again. Rope un-permutation is shape [heads, 2, half], order [0, 2, 1].
    */
   | { readonly op: 'permuteRows'; readonly input: RowProgram; readonly shape: readonly number[]; readonly order: readonly number[] }
+  /** `input` rounded to a narrow type and widened again: what a 16-bit file between two steps does to values. */
+  | { readonly op: 'round'; readonly input: RowProgram; readonly type: 'f16' | 'bf16' }
 
 /** What a kind of node is, apart from its arithmetic (src/engine/evaluate.ts): a new node is a row here and one there. */
 interface Operation<P> {
@@ -55,6 +57,7 @@ const OPERATIONS: { readonly [O in RowProgram['op']]: Operation<Extract<RowProgr
   lowRank: { shape: ({ B, A }) => ({ rows: B.rows, cols: A.cols }), inputs: () => [], reads: ({ B, A }) => [B.tensor, A.tensor], group: () => 1 },
   add: { shape: ({ base }) => programShape(base), inputs: ({ base, deltas }) => [base, ...deltas], reads: () => [], group: () => 1 },
   permuteRows: { shape: ({ input }) => programShape(input), inputs: ({ input }) => [input], reads: () => [], group: permutedGroup },
+  round: { shape: ({ input }) => programShape(input), inputs: ({ input }) => [input], reads: () => [], group: () => 1 },
 }
 
 function operationOf<P extends RowProgram>(program: P): Operation<P> {

@@ -50,7 +50,17 @@ export class Evaluator {
         return this.add(program, first, into)
       case 'permuteRows':
         return this.permuteRows(program, first, into)
+      case 'round':
+        return this.round(program, first, into)
     }
+  }
+
+  private round({ input, type }: Extract<RowProgram, { op: 'round' }>, first: number, into: Float32Array): void {
+    this.rows(input, first, into)
+    this.borrow(into.length * 2, (narrow) => {
+      this.arithmetic.encode(type, into, narrow)
+      this.arithmetic.widen(type === 'f16' ? 'F16' : 'BF16', narrow, into)
+    })
   }
 
   private read(tensor: TensorInfo, firstElement: number, into: Float32Array): void {

@@ -35,6 +35,8 @@ function scratchBytes(program: RowProgram, rows: number): number {
       return (program.A.rows * cols + rows * program.A.rows) * 4
     case 'add':
       return rows * cols * 4 * (program.deltas.length > 1 ? 2 : 1) + scratchBytes(program.base, rows) + program.deltas.reduce((sum, delta) => sum + scratchBytes(delta, rows), 0)
+    case 'round':
+      return rows * cols * 2 + scratchBytes(program.input, rows)
     case 'permuteRows':
       return rows * cols * 4 + scratchBytes(program.input, rows)
   }
