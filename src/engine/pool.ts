@@ -10,6 +10,9 @@ import { stopTiles, totalTiles, type TileJob } from './tile-job.js'
 /** Below this many output bytes the main thread does the work: starting a worker takes about 50 ms. */
 const SMALL_JOB_BYTES = 4_194_304
 
+// workers inherit node's flags, and refuse to start from a file under this one (a library used in `node --input-type=module -e`)
+const WORKER_FLAGS = process.execArgv.some((flag) => flag.startsWith('--input-type')) ? { execArgv: [] } : {}
+
 /** How many threads a job gets. @param asked by the user, or undefined for one per core */
 export function threadCount(job: TileJob, outputBytes: number, asked: number | undefined): number {
   if (asked === undefined && outputBytes < SMALL_JOB_BYTES) return 1
@@ -42,7 +45,7 @@ async function runWorkers(job: TileJob, threads: number): Promise<void> {
 function runWorker(job: TileJob): Promise<void> {
   return new Promise((resolve, reject) => {
     let failure: ToolkitError | undefined
-    const worker = new Worker(new URL('./worker.js', import.meta.url), { workerData: job })
+    const worker = new Worker(new URL('./worker.js', import.meta.url), { workerData: job, ...WORKER_FLAGS })
     worker.once('message', (error: PlainError) => {
       failure = revivedError(error)
       stopTiles(job)
