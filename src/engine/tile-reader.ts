@@ -42,7 +42,7 @@ export function createTileReader(): TileReader {
       }
       const handle = handleOf(source)
       for (let done = 0; done < into.byteLength; ) {
-        const count = readSync(handle, into, done, into.byteLength - done, position + done)
+        const count = readPart(handle, source.name, into, done, position + done)
         if (count === 0) throw cutShort(source.name, position, into.byteLength, position + done)
         done += count
       }
@@ -54,6 +54,14 @@ export function createTileReader(): TileReader {
       for (const { handle } of handles.values()) closeSync(handle)
       handles.clear()
     },
+  }
+}
+
+function readPart(handle: number, name: string, into: Uint8Array, from: number, position: number): number {
+  try {
+    return readSync(handle, into, from, into.byteLength - from, position)
+  } catch (error) {
+    throw fileSystemError(error, name, 'read')
   }
 }
 
