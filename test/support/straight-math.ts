@@ -80,7 +80,7 @@ export function packed(dtype: string, values: ArrayLike<number>): Uint8Array {
 
 /** What packed bytes hold, as f64. */
 export function unpacked(dtype: string, bytes: Uint8Array): Float64Array {
-  const copy = bytes.slice().buffer
+  const copy = new Uint8Array(bytes).buffer // a Buffer's slice() is no copy
   if (dtype === 'F32') return Float64Array.from(new Float32Array(copy))
   const format = dtype === 'F16' ? F16 : BF16
   return Float64Array.from(new Uint16Array(copy), (half) => valueOfHalf(format, half))
