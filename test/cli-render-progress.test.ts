@@ -1,6 +1,7 @@
 /** Progress as text. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import { isWatched } from '../src/cli/progress-display.js'
 import { duration, liveLine, plainLine, share } from '../src/cli/render-progress.js'
 import { formatBytes } from '../src/cli/values.js'
 import type { ProgressEvent } from '../src/engine/progress.js'
@@ -35,10 +36,27 @@ describe('the live line', () => {
     assert.ok(liveLine(event({ current: 'a\u001b[2J\nb' }), 0).endsWith('a?[2J?b'))
   })
 
-  it('fits a terminal of 100 columns at its longest', () => {
-    const longest = liveLine(event({ phase: 'finish', doneBytes: 123, totalBytes: 4e15, current: 'x'.repeat(80) }), 359_000)
-    assert.ok(longest.length <= 120, `${longest.length}: ${longest}`)
+  it('fits the columns that there are: the name gives way first', () => {
+    const at = (columns: number): string => liveLine(event({ doneBytes: 1e9, current: 'blk.0.attn_output.weight' }), 90_000, columns)
+    for (let columns = 1; columns <= 130; columns++) assert.ok(at(columns).length <= columns, `${columns}: ${at(columns)}`)
+    assert.ok(at(120).endsWith('GB/s 4 min 30 s left blk.0.attn_output.weight'))
+    assert.ok(at(85).endsWith('4 min 30 s left ….attn_output.weight'), at(85))
+    assert.ok(at(70).endsWith('4 min 30 s left'), at(70))
   })
+})
+
+describe('who gets a live line', () => {
+  const terminal = { isTTY: true, columns: 80 }
+  it('a terminal', () => assert.equal(isWatched(terminal, { TERM: 'xterm' }), true))
+  for (const [what, stream, environment] of [
+    ['a pipe', {}, {}],
+    ['a terminal without a width', { isTTY: true, columns: 0 }, {}],
+    ['a terminal of unknown width', { isTTY: true }, {}],
+    ['a dumb terminal', terminal, { TERM: 'dumb' }],
+    ['the log of a CI', terminal, { CI: 'true' }],
+  ] as const) {
+    it(`not ${what}`, () => assert.equal(isWatched(stream, environment), false))
+  }
 })
 
 describe('the plain line', () => {

@@ -3,6 +3,8 @@ import type { OnProgress, ProgressEvent } from '../engine/progress.js'
 import { liveLine, plainLine, share } from './render-progress.js'
 
 const PLAIN_STEP = 0.1
+const LEAST_COLUMNS = 20
+const SPINNER_COLUMNS = 3 // its sign, a blank, and the last column, where some terminals wrap
 
 export interface ProgressDisplay {
   readonly onProgress: OnProgress
@@ -15,7 +17,16 @@ export const NO_PROGRESS: ProgressDisplay = { onProgress: () => {}, stop: () => 
 
 /** Chooses by what stderr is. ora is loaded only where it is shown: it takes 0.15 s. */
 export async function progressDisplay(): Promise<ProgressDisplay> {
-  return process.stderr.isTTY ? liveDisplay() : plainDisplay()
+  return isWatched(process.stderr, process.env) ? liveDisplay() : plainDisplay()
+}
+
+/**
+ * Whether a live line can be drawn: on a terminal that moves its cursor and is not a CI's log (there ora stays silent),
+ * and whose width is known. A terminal that nobody has sized says 0 columns (`docker run -t`, `script`); ora would
+ * clear an infinite number of lines.
+ */
+export function isWatched(stream: { readonly isTTY?: boolean; readonly columns?: number }, environment: NodeJS.ProcessEnv): boolean {
+  return stream.isTTY === true && (stream.columns ?? 0) >= LEAST_COLUMNS && environment['TERM'] !== 'dumb' && environment['CI'] === undefined
 }
 
 async function liveDisplay(): Promise<ProgressDisplay> {
@@ -24,7 +35,7 @@ async function liveDisplay(): Promise<ProgressDisplay> {
   const elapsed = phaseClock()
   return {
     onProgress: (event) => {
-      spinner.text = liveLine(event, elapsed(event))
+      spinner.text = liveLine(event, elapsed(event), process.stderr.columns - SPINNER_COLUMNS)
     },
     stop: () => void spinner.stop(),
   }
