@@ -1,7 +1,7 @@
 /** Progress as text. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { isWatched } from '../src/cli/progress-display.js'
+import { isWatched, phaseClock } from '../src/cli/progress-display.js'
 import { duration, liveLine, plainLine, share } from '../src/cli/render-progress.js'
 import { formatBytes } from '../src/cli/values.js'
 import type { ProgressEvent } from '../src/engine/progress.js'
@@ -57,6 +57,19 @@ describe('who gets a live line', () => {
   ] as const) {
     it(`not ${what}`, () => assert.equal(isWatched(stream, environment), false))
   }
+})
+
+describe('the clock of a phase', () => {
+  it('begins before its first event, or speeds would have no end', () => {
+    let time = 1000
+    const elapsed = phaseClock(() => time)
+    time = 1100
+    assert.equal(elapsed(event()), 100)
+    time = 1500
+    assert.equal(elapsed(event()), 500)
+    time = 1600
+    assert.equal(elapsed(event({ phase: 'hash' })), 100)
+  })
 })
 
 describe('the plain line', () => {

@@ -57,12 +57,14 @@ function plainDisplay(): ProgressDisplay {
   }
 }
 
-function phaseClock(): (event: ProgressEvent) => number {
-  let phase = ''
-  let began = 0
+/** Milliseconds since a phase began: when the display was made, or when the phase before it was last heard of. */
+export function phaseClock(now: () => number = () => performance.now()): (event: ProgressEvent) => number {
+  let phase: string | undefined
+  let [began, heard] = [now(), now()]
   return (event) => {
-    if (event.phase !== phase) began = performance.now()
+    if (phase !== undefined && event.phase !== phase) began = heard
     phase = event.phase
-    return performance.now() - began
+    heard = now()
+    return heard - began
   }
 }
