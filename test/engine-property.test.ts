@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
 import ndarray from 'ndarray'
-import type { EncodedType } from '../src/core/arithmetic.js'
+import type { ENCODERS } from '../src/quantize/reference.js'
 import type { PlainFloat } from '../src/core/dtypes.js'
 import type { RowProgram } from '../src/core/row-program.js'
 import { execute, type ExecuteResult } from '../src/engine/execute.js'
@@ -29,7 +29,7 @@ interface Drawn {
   readonly dtype: PlainFloat
   readonly deltas: readonly { readonly rank: number; readonly dtype: PlainFloat; readonly scale: number }[]
   readonly permutation: Permutation | undefined
-  readonly encode: EncodedType
+  readonly encode: keyof typeof ENCODERS
   readonly before: number
 }
 
@@ -63,7 +63,7 @@ const drawn: fc.Arbitrary<Drawn> = fc
     form: fc.constantFrom('two', 'two', 'one', 'three'),
     dtype: dtypes,
     deltas: fc.array(delta, { minLength: 0, maxLength: 4 }),
-    encode: fc.constantFrom<EncodedType>('f32', 'f16', 'bf16', 'q8_0'),
+    encode: fc.constantFrom<keyof typeof ENCODERS>('f32', 'f16', 'bf16', 'q8_0'),
     before: fc.constantFrom(0, 1, 8, 13),
   })
   .map(({ form, ...one }) => {

@@ -4,7 +4,6 @@ import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
-import type { EncodedType } from '../src/core/arithmetic.js'
 import { InternalError, MismatchError } from '../src/core/errors.js'
 import { quantBytes } from '../src/core/quant-types.js'
 import { tensorType } from '../src/quantize/file-types.js'
@@ -12,7 +11,7 @@ import { checkRange } from '../src/quantize/range.js'
 import { ENCODERS } from '../src/quantize/reference.js'
 import { GOLDEN, SKIP_WITHOUT_GOLDEN } from './support/paths.js'
 
-function encode(type: EncodedType, values: Float32Array): Uint8Array {
+function encode(type: keyof typeof ENCODERS, values: Float32Array): Uint8Array {
   const bytes = new Uint8Array(quantBytes(type, values.length))
   ENCODERS[type](values, bytes)
   return bytes
@@ -101,7 +100,7 @@ describe('the golden quants', { skip: SKIP_WITHOUT_GOLDEN }, () => {
     readonly outputs: Readonly<Record<string, { readonly sha256: string; readonly nbytes: number }>>
   }
   const { inputs, outputs } = JSON.parse(readFileSync(join(folder, 'quants.json'), 'utf8')) as Listing
-  const types: readonly EncodedType[] = ['q8_0', 'f16', 'bf16']
+  const types: readonly (keyof typeof ENCODERS)[] = ['q8_0', 'f16', 'bf16']
   const read = (name: string): Float32Array => new Float32Array(new Uint8Array(readFileSync(join(folder, inputs[name]?.file ?? ''))).buffer)
   const place = { file: 'quants', tensor: 'x' }
   const isFinite = (values: Float32Array): boolean => values.every((value) => Number.isFinite(value))

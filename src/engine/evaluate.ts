@@ -2,11 +2,11 @@
  * Evaluates row programs: rows [first, first + count) of an output tensor as f32, in memory bounded by the tile. The one
  * place that knows what each node of core/row-program.ts means.
  */
-import type { Arithmetic } from '../core/arithmetic.js'
-import { elementBytes, isPlainFloat, type PlainFloat } from '../core/dtypes.js'
+import { isReadableType, type Arithmetic, type ReadableType } from '../core/arithmetic.js'
 import { InternalError, MismatchError } from '../core/errors.js'
 import { permutedRow, programShape, type MatrixView, type RowProgram } from '../core/row-program.js'
 import { elementCount } from '../core/shape.js'
+import { storedBytes } from '../core/stored-types.js'
 import type { TensorInfo } from '../core/tensor-info.js'
 import { countNonFinite } from '../quantize/range.js'
 import type { TileReader } from './tile-reader.js'
@@ -58,18 +58,18 @@ export class Evaluator {
   private round({ input, type }: Extract<RowProgram, { op: 'round' }>, first: number, into: Float32Array): void {
     this.rows(input, first, into)
     this.borrow(into.length * 2, (narrow) => {
-      this.arithmetic.encode(type, into, narrow)
+      this.arithmetic.encode(type, into, narrow, programShape(input).cols)
       this.arithmetic.widen(type === 'f16' ? 'F16' : 'BF16', narrow, into)
     })
   }
 
   private read(tensor: TensorInfo, firstElement: number, into: Float32Array): void {
-    const dtype = plainFloat(tensor)
-    const position = tensor.offset + firstElement * elementBytes(dtype)
-    if (dtype === 'F32') return this.reader.read(tensor.source, bytesOf(into), position)
-    this.borrow(into.length * elementBytes(dtype), (buffer) => {
+    const type = readableType(tensor)
+    const position = tensor.offset + storedBytes(type, firstElement)
+    if (type === 'F32') return this.reader.read(tensor.source, bytesOf(into), position)
+    this.borrow(storedBytes(type, into.length), (buffer) => {
       this.reader.read(tensor.source, buffer, position)
-      this.arithmetic.widen(dtype, buffer, into)
+      this.arithmetic.widen(type, buffer, into)
     })
   }
 
@@ -191,8 +191,8 @@ export class Evaluator {
   }
 }
 
-function plainFloat(tensor: TensorInfo): PlainFloat {
-  if (!isPlainFloat(tensor.dtype)) throw new InternalError(`${tensor.dtype} cannot be read as f32 rows`, { file: tensor.source.name, tensor: tensor.name })
+function readableType(tensor: TensorInfo): ReadableType {
+  if (!isReadableType(tensor.dtype)) throw new InternalError(`${tensor.dtype} cannot be read as f32 rows`, { file: tensor.source.name, tensor: tensor.name })
   return tensor.dtype
 }
 

@@ -15,6 +15,8 @@ import { openFileSink } from './file-sink.js'
 import { takeTile, tensorOfTile, writeRecord, type TileJob } from './tile-job.js'
 import { createTileReader, type TileReader } from './tile-reader.js'
 
+type RowsProgram = Extract<PlannedTensor['program'], { kind: 'rows' }>
+
 /**
  * Works until no tile is left.
  * @param pause  called between tiles: lets the main thread's timers and signals run
@@ -81,7 +83,7 @@ class TileWorker {
     return { output, position: from, nonFinite: countNonFiniteBytes(output, source) }
   }
 
-  private compute(program: Extract<PlannedTensor['program'], { kind: 'rows' }>, tensor: PlannedTensor, first: number): { output: Uint8Array; position: number; nonFinite: number } {
+  private compute(program: RowsProgram, tensor: PlannedTensor, first: number): { output: Uint8Array; position: number; nonFinite: number } {
     const { rows, cols } = programShape(program.rows)
     const elements = Math.min(tensor.tile, rows - first) * cols
     if (this.values.length < elements) this.values = new Float32Array(elements)
@@ -90,8 +92,22 @@ class TileWorker {
     const place = { file: this.job.outputs[tensor.file]?.name ?? '', tensor: tensor.name }
     const nonFinite = checkRange(program.encode, values, place, first * cols, this.job.clampOverflow)
     const output = this.outputBuffer(quantBytes(program.encode, elements))
-    this.arithmetic.encode(program.encode, values, output)
+    this.encode(program, rows, first, values, output)
     return { output, position: ((first * cols) / QUANT_TYPES[program.encode].blockElements) * QUANT_TYPES[program.encode].blockBytes, nonFinite }
+  }
+
+  /** A stack of matrices has weights for each of them; a tile may reach from one into the next. */
+  private encode({ encode: type, importance, rows: program }: RowsProgram, rows: number, first: number, values: Float32Array, output: Uint8Array): void {
+    const { cols } = programShape(program)
+    if (importance === undefined) return this.arithmetic.encode(type, values, output, cols)
+    const rowsOfMatrix = (rows * cols) / importance.length
+    for (let row = first; row < first + values.length / cols; ) {
+      const matrix = Math.floor(row / rowsOfMatrix)
+      const end = Math.min(first + values.length / cols, (matrix + 1) * rowsOfMatrix)
+      const [from, to] = [(row - first) * cols, (end - first) * cols]
+      this.arithmetic.encode(type, values.subarray(from, to), output.subarray(quantBytes(type, from), quantBytes(type, to)), cols, importance.subarray(matrix * cols, (matrix + 1) * cols))
+      row = end
+    }
   }
 
   private sinkOf(file: number): ByteSink {

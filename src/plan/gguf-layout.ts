@@ -5,7 +5,7 @@
  * Law: gguf-py gguf_writer.py `add_tensor_info`, `add_shard_kv_data` (llama.cpp 0c1e570): a new part begins when the next
  * tensor would pass a limit; metadata is in the first part only.
  */
-import type { EncodedType } from '../core/arithmetic.js'
+import { isEncodedType } from '../core/arithmetic.js'
 import { InternalError } from '../core/errors.js'
 import type { KeyValue } from '../core/key-value.js'
 import { quantBytes, type QuantType } from '../core/quant-types.js'
@@ -113,14 +113,10 @@ function planned(draft: GgufDraft, file: number, offset: number, tileElements: n
 /** Bytes that are stored as they will be written are copied: untouched means identical. */
 function programOf({ name, type, program, importance }: GgufDraft): TensorProgram {
   if (program.op === 'read' && toQuantType(program.tensor.dtype) === type) return { kind: 'bytes', tensor: program.tensor }
-  if (!isEncoded(type)) throw new InternalError(`nothing encodes ${type}`, { tensor: name })
+  if (!isEncodedType(type)) throw new InternalError(`nothing encodes ${type}`, { tensor: name })
   return { kind: 'rows', rows: program, encode: type, ...(importance === undefined ? {} : { importance }) }
 }
 
 function draftBytes({ type, shape }: GgufDraft): number {
   return quantBytes(type, elementCount(shape))
-}
-
-function isEncoded(type: QuantType): type is EncodedType {
-  return type === 'f32' || type === 'f16' || type === 'bf16' || type === 'q8_0'
 }

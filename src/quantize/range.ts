@@ -17,11 +17,29 @@ const F16_LARGEST = 65_504
 const F16_OVERFLOW = 65_520
 const Q8_0_STEPS = 127 // q8_0 holds its scale, max / 127, as f16
 
+/** A block type whose scale is an f16 that gets at most `1 / steps` of the largest magnitude. */
+const block = (steps: number): Range => ({ overflow: F16_OVERFLOW * steps, largest: F16_LARGEST * steps, keepsNonFinite: false })
+
+/** The bounds of types with minimums or searches are safe ones: what passes cannot overflow, whatever the search finds. */
 const RANGES: Readonly<Record<EncodedType, Range>> = {
   f32: { overflow: Infinity, largest: Infinity, keepsNonFinite: true },
   f16: { overflow: F16_OVERFLOW, largest: F16_LARGEST, keepsNonFinite: true },
   bf16: { overflow: 2 ** 128 - 2 ** 119, largest: 2 ** 128 - 2 ** 120, keepsNonFinite: true },
-  q8_0: { overflow: F16_OVERFLOW * Q8_0_STEPS, largest: F16_LARGEST * Q8_0_STEPS, keepsNonFinite: false },
+  q8_0: block(Q8_0_STEPS),
+  q4_0: block(8),
+  q4_1: block(1), // the minimum is an f16 itself
+  q5_0: block(16),
+  q5_1: block(1),
+  q2_k: block(1),
+  q3_k: block(4),
+  q4_k: block(1),
+  q5_k: block(1),
+  q6_k: block(32),
+  iq4_nl: block(8),
+  iq4_xs: block(8),
+  tq1_0: block(1),
+  tq2_0: block(1),
+  mxfp4: { overflow: Infinity, largest: Infinity, keepsNonFinite: false }, // its scale is a power of two up to 2^127
 }
 
 const F32_INFINITY = 0x7f80_0000

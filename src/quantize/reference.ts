@@ -3,7 +3,6 @@
  *
  * Law: gguf-py quants.py and ggml-quants.c `quantize_row_*_ref` (llama.cpp 0c1e570), which agree in every byte.
  */
-import type { EncodedType } from '../core/arithmetic.js'
 import { InternalError } from '../core/errors.js'
 import { narrowBf16s, narrowF16, narrowF16s } from '../core/float16.js'
 
@@ -12,8 +11,8 @@ const Q8_0_BYTES = 34
 
 type Encoder = (from: Float32Array, into: Uint8Array) => void
 
-/** How each type is written. NaN and infinity are kept by the float types; the engine refuses them for the others. */
-export const ENCODERS: Readonly<Record<EncodedType, Encoder>> = {
+/** How plain types and q8_0 are written; the other block types: block-encoders.ts. NaN and infinity are kept by the float types; the engine refuses them for the others. */
+export const ENCODERS: Readonly<Record<'f32' | 'f16' | 'bf16' | 'q8_0', Encoder>> = {
   f32: (from, into) => into.set(new Uint8Array(from.buffer, from.byteOffset, from.byteLength)),
   f16: (from, into) => narrowF16s(bitsOf(from), halves(into)),
   bf16: (from, into) => narrowBf16s(bitsOf(from), halves(into)),
