@@ -130,7 +130,7 @@ export class AtomicOutput {
 
   private write(handle: number, bytes: Uint8Array, byteLength = bytes.byteLength): void {
     try {
-      for (let done = 0; done < bytes.byteLength; ) done += writeSync(handle, bytes, done, bytes.byteLength - done, done)
+      for (let done = 0; done < bytes.byteLength;) done += writeSync(handle, bytes, done, bytes.byteLength - done, done)
       if (byteLength > bytes.byteLength) ftruncateSync(handle, byteLength)
     } finally {
       closeSync(handle)
@@ -150,7 +150,7 @@ export function byFolder(folder: string, names: readonly string[]): Map<string, 
 }
 
 async function renamePatiently(from: string, to: string): Promise<void> {
-  for (const start = Date.now(); ; ) {
+  for (const start = Date.now(); ;) {
     try {
       return renameSync(from, to)
     } catch (error) {

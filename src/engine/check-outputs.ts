@@ -32,7 +32,8 @@ export function checkOutputs(plan: Plan, force: boolean): string[] {
   refuseInputs(plan)
   const stale = plan.kind === 'folder' ? checkFolder(plan, force) : checkFiles(plan, force)
   const { needed, free } = diskSpace(plan)
-  if (needed > free) throw new FileSystemError(`no space left on the device: ${needed} bytes are needed, ${free} are free (ENOSPC). Nothing was written.`, { file: plan.target })
+  if (needed > free)
+    throw new FileSystemError(`no space left on the device: ${needed} bytes are needed, ${free} are free (ENOSPC). Nothing was written.`, { file: plan.target })
   return stale
 }
 
@@ -40,13 +41,15 @@ function refuseInputs(plan: Plan): void {
   const root = realPath(plan.root)
   if (plan.kind === 'folder') {
     for (const input of [plan.base, ...plan.adapters.map(({ label }) => label)]) {
-      if (realPath(input) === root) throw new UsageError(`the output is an input (${input}); inputs are never written to. Name another OUT.`, { file: plan.root })
+      if (realPath(input) === root)
+        throw new UsageError(`the output is an input (${input}); inputs are never written to. Name another OUT.`, { file: plan.root })
     }
   }
   const inputs = new Set(inputsOf(plan).flatMap((source) => (source.kind === 'file' ? [fileIdentity(source.path)] : [])))
   for (const name of outputNames(plan)) {
     const path = resolve(plan.root, name)
-    if (existsSync(path) && inputs.has(fileIdentity(path))) throw new UsageError('the output is an input; inputs are never written to. Name another output.', { file: name })
+    if (existsSync(path) && inputs.has(fileIdentity(path)))
+      throw new UsageError('the output is an input; inputs are never written to. Name another output.', { file: name })
   }
 }
 
@@ -63,13 +66,17 @@ function checkContents(plan: Plan, force: boolean): string[] {
   const stale = findStaleRuns(plan.root, names)
   const all = list(plan.root).filter((name) => !isTemporary(name))
   const entries = all.filter((name) => !stale.published.has(name))
-  if (entries.includes('adapter_config.json')) throw new UsageError('is an adapter, not an output: is OUT missing at the end of the command?', { file: plan.root })
-  if (entries.length > 0 && !force) throw new FileSystemError(`is not empty (${nameList(entries, 3)}). Name a new folder, or --force to write into it.`, { file: plan.root })
+  if (entries.includes('adapter_config.json'))
+    throw new UsageError('is an adapter, not an output: is OUT missing at the end of the command?', { file: plan.root })
+  if (entries.length > 0 && !force)
+    throw new FileSystemError(`is not empty (${nameList(entries, 3)}). Name a new folder, or --force to write into it.`, { file: plan.root })
   const others = all.filter((name) => WEIGHT_FILE.test(name) && !names.includes(name))
   const older = new Set([...olderOutputs(plan), ...stale.published, ...stale.outdated])
   const foreign = others.filter((name) => !older.has(name))
   if (foreign.length > 0) {
-    throw new FileSystemError(`holds ${nameList(foreign, 3)}, which would be taken for part of the new model. Remove it, or name another folder.`, { file: plan.root })
+    throw new FileSystemError(`holds ${nameList(foreign, 3)}, which would be taken for part of the new model. Remove it, or name another folder.`, {
+      file: plan.root,
+    })
   }
   return others
 }
@@ -108,7 +115,8 @@ function refuseExisting(plan: Plan, force: boolean, replaceable: ReadonlySet<str
     const found = lookAt(path)
     if (found === undefined) continue
     if (found.isDirectory()) throw new FileSystemError('is a folder, but a file is to be written there.', { file: name })
-    if (!force && !published.has(name) && !replaceable.has(name)) throw new FileSystemError('is there already. Name another output, or --force to replace it.', { file: name })
+    if (!force && !published.has(name) && !replaceable.has(name))
+      throw new FileSystemError('is there already. Name another output, or --force to replace it.', { file: name })
   }
 }
 

@@ -129,7 +129,7 @@ export class Evaluator {
   private runsOfRows(input: RowProgram, wanted: readonly number[], cols: number, into: Float32Array): void {
     for (let start = 0, end = 0; start < wanted.length; start = end) {
       const row = wanted[start]!
-      for (end = start + 1; wanted[end] === row + end - start; ) end++
+      for (end = start + 1; wanted[end] === row + end - start;) end++
       this.rows(input, row, into.subarray(start * cols, end * cols))
     }
   }
@@ -169,9 +169,12 @@ export class Evaluator {
     const index = into.findIndex((value, i) => !Number.isFinite(value) && Number.isFinite(before[i]))
     const tensor = base.op === 'read' ? base.tensor : undefined
     const where = first * programShape(base).cols + index
-    return new MismatchError(`element ${where} is ${before[index]} and becomes ${into[index]} when the adapters are added: adapter or weight is far too large.`, {
-      ...(tensor === undefined ? {} : { file: tensor.source.name, tensor: tensor.name }),
-    })
+    return new MismatchError(
+      `element ${where} is ${before[index]} and becomes ${into[index]} when the adapters are added: adapter or weight is far too large.`,
+      {
+        ...(tensor === undefined ? {} : { file: tensor.source.name, tensor: tensor.name }),
+      },
+    )
   }
 
   private borrowFloats(count: number, use: (buffer: Float32Array) => void): void {
@@ -198,7 +201,10 @@ function readableType(tensor: TensorInfo): ReadableType {
 
 function notFinite(tensor: TensorInfo, values: Float32Array, first: number): MismatchError {
   const index = values.findIndex((value) => !Number.isFinite(value))
-  return new MismatchError(`element ${first + index} is ${values[index]}: the adapter is broken (training diverged?).`, { file: tensor.source.name, tensor: tensor.name })
+  return new MismatchError(`element ${first + index} is ${values[index]}: the adapter is broken (training diverged?).`, {
+    file: tensor.source.name,
+    tensor: tensor.name,
+  })
 }
 
 /** Takes NaN and infinity out of a tile, as bits by index: a sum would quiet a NaN or change its payload, and the norms would be lost. */

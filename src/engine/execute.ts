@@ -62,7 +62,13 @@ export async function execute(plan: Plan, tool: ToolFacts, options: ExecuteOptio
     output.sync()
     if (signal?.aborted) throw new CancelledError()
     await output.publish()
-    return { files: outputNames(plan).map((name) => resolve(plan.root, name)), bytes: outputBytes(plan), tensors: results, hashes, warnings: findings(plan, results) }
+    return {
+      files: outputNames(plan).map((name) => resolve(plan.root, name)),
+      bytes: outputBytes(plan),
+      tensors: results,
+      hashes,
+      warnings: findings(plan, results),
+    }
   } catch (error) {
     output.discard()
     throw error
@@ -103,11 +109,12 @@ async function contentOf({ content }: SideFile): Promise<Uint8Array> {
 /** Opens a finished file again: its size and header must be what was planned. */
 function verifyFile(file: PlannedFile, path: string): void {
   const { size } = statSync(path)
-  if (size !== file.byteLength) throw new VerificationError(`has ${size} bytes after writing, ${file.byteLength} were planned. Is the disk failing?`, { file: file.name })
+  if (size !== file.byteLength)
+    throw new VerificationError(`has ${size} bytes after writing, ${file.byteLength} were planned. Is the disk failing?`, { file: file.name })
   const header = new Uint8Array(file.header.byteLength)
   const handle = openSync(path, 'r')
   try {
-    for (let done = 0; done < header.byteLength; ) {
+    for (let done = 0; done < header.byteLength;) {
       const count = readSync(handle, header, done, header.byteLength - done, done)
       if (count === 0) break
       done += count
@@ -149,7 +156,8 @@ function findings(plan: Plan, results: readonly TensorResult[]): string[] {
     found.push(`${count} elements of ${broken.length} tensors are NaN or infinite in the base (first in ${first.name}); they were kept as they are`)
   }
   const changed = results.filter((_, i) => (plan.tensors[i]?.applied.length ?? 0) > 0)
-  if (changed.length > 0 && changed.every(({ deltaRatio }) => deltaRatio === 0)) found.push('the adapters change nothing: every delta is zero (an adapter that was never trained?)')
+  if (changed.length > 0 && changed.every(({ deltaRatio }) => deltaRatio === 0))
+    found.push('the adapters change nothing: every delta is zero (an adapter that was never trained?)')
   return found
 }
 

@@ -34,7 +34,11 @@ function scratchBytes(program: RowProgram, rows: number): number {
     case 'lowRank':
       return (program.A.rows * cols + rows * program.A.rows) * 4
     case 'add':
-      return rows * cols * 4 * (program.deltas.length > 1 ? 2 : 1) + scratchBytes(program.base, rows) + program.deltas.reduce((sum, delta) => sum + scratchBytes(delta, rows), 0)
+      return (
+        rows * cols * 4 * (program.deltas.length > 1 ? 2 : 1) +
+        scratchBytes(program.base, rows) +
+        program.deltas.reduce((sum, delta) => sum + scratchBytes(delta, rows), 0)
+      )
     case 'round':
       return rows * cols * 2 + scratchBytes(program.input, rows)
     case 'permuteRows':

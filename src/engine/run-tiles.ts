@@ -101,11 +101,17 @@ class TileWorker {
     const { cols } = programShape(program)
     if (importance === undefined) return this.arithmetic.encode(type, values, output, cols)
     const rowsOfMatrix = (rows * cols) / importance.length
-    for (let row = first; row < first + values.length / cols; ) {
+    for (let row = first; row < first + values.length / cols;) {
       const matrix = Math.floor(row / rowsOfMatrix)
       const end = Math.min(first + values.length / cols, (matrix + 1) * rowsOfMatrix)
       const [from, to] = [(row - first) * cols, (end - first) * cols]
-      this.arithmetic.encode(type, values.subarray(from, to), output.subarray(quantBytes(type, from), quantBytes(type, to)), cols, importance.subarray(matrix * cols, (matrix + 1) * cols))
+      this.arithmetic.encode(
+        type,
+        values.subarray(from, to),
+        output.subarray(quantBytes(type, from), quantBytes(type, to)),
+        cols,
+        importance.subarray(matrix * cols, (matrix + 1) * cols),
+      )
       row = end
     }
   }

@@ -41,7 +41,7 @@ export function createTileReader(): TileReader {
         return
       }
       const handle = handleOf(source)
-      for (let done = 0; done < into.byteLength; ) {
+      for (let done = 0; done < into.byteLength;) {
         const count = readPart(handle, source.name, into, done, position + done)
         if (count === 0) throw cutShort(source.name, position, into.byteLength, position + done)
         done += count

@@ -44,7 +44,8 @@ export async function planMerge(request: MergeRequest): Promise<Plan> {
   const { base, output } = request
   const merged = mergeModel(base, request.adapters)
   const dtypeOf = ({ base: { name, dtype, source } }: MergedTensor): Dtype => {
-    if (!isDtype(dtype)) throw new UnsupportedError(`is ${dtype}, which safetensors does not have; merge a GGUF into a .gguf.`, { file: source.name, tensor: name })
+    if (!isDtype(dtype))
+      throw new UnsupportedError(`is ${dtype}, which safetensors does not have; merge a GGUF into a .gguf.`, { file: source.name, tensor: name })
     return request.dtype !== undefined && isPlainFloat(dtype) ? request.dtype : dtype
   }
   const shards = shardsOf(request, merged.tensors, dtypeOf)
@@ -68,9 +69,14 @@ export async function planMerge(request: MergeRequest): Promise<Plan> {
   }
 }
 
-function shardsOf({ base, output, maxShardBytes }: MergeRequest, tensors: ReadonlyMap<string, MergedTensor>, dtypeOf: (tensor: MergedTensor) => Dtype): PlannedShard[] {
+function shardsOf(
+  { base, output, maxShardBytes }: MergeRequest,
+  tensors: ReadonlyMap<string, MergedTensor>,
+  dtypeOf: (tensor: MergedTensor) => Dtype,
+): PlannedShard[] {
   // only a folder with a config can become a GGUF, and ask for its name
-  const named = (metadata: ReadonlyMap<string, string>): ReadonlyMap<string, string> => (output.kind === 'folder' && base.config !== undefined ? withIdentity(metadata, base) : metadata)
+  const named = (metadata: ReadonlyMap<string, string>): ReadonlyMap<string, string> =>
+    output.kind === 'folder' && base.config !== undefined ? withIdentity(metadata, base) : metadata
   const all = { metadata: named(new Map(base.shards.flatMap((shard) => [...shard.metadata]))), tensorNames: [...tensors.keys()] }
   if (output.kind === 'safetensors') return [{ ...all, fileName: output.name }]
   if (maxShardBytes !== undefined) return cutShards(all, maxShardBytes, (name) => byteLength(tensors.get(name), dtypeOf))
@@ -106,7 +112,18 @@ function plannedTensor({ base, program, applied }: MergedTensor, dtype: Dtype, f
   const unchanged = applied.length === 0 && dtype === base.dtype
   const made: TensorProgram = unchanged || !isPlainFloat(dtype) ? { kind: 'bytes', tensor: base } : { kind: 'rows', rows: program, encode: ENCODED[dtype] }
   const bytes = made.kind === 'bytes' ? base.byteLength : programSize(made) * elementBytes(dtype)
-  return { name: base.name, type: dtype, shape: base.shape, file, offset, byteLength: bytes, program: made, tile: tileSize(made, tileElements), from: [base.name], applied }
+  return {
+    name: base.name,
+    type: dtype,
+    shape: base.shape,
+    file,
+    offset,
+    byteLength: bytes,
+    program: made,
+    tile: tileSize(made, tileElements),
+    from: [base.name],
+    applied,
+  }
 }
 
 function programSize(program: Extract<TensorProgram, { kind: 'rows' }>): number {
@@ -120,7 +137,11 @@ function byteLength(tensor: MergedTensor | undefined, dtypeOf: (tensor: MergedTe
   return dtype === tensor.base.dtype ? tensor.base.byteLength : elementCount(tensor.base.shape) * elementBytes(dtype)
 }
 
-async function sideFiles({ base, dtype, tokenizer, receipt }: MergeRequest, files: readonly PlannedFile[], tensors: readonly PlannedTensor[]): Promise<SideFile[]> {
+async function sideFiles(
+  { base, dtype, tokenizer, receipt }: MergeRequest,
+  files: readonly PlannedFile[],
+  tensors: readonly PlannedTensor[],
+): Promise<SideFile[]> {
   const written = new Set([...files.map(({ name }) => name), ...(receipt === undefined ? [] : [receipt]), 'config.json'])
   const side = await copiedFiles(base.folder, tokenizer, written)
   if (base.folder !== undefined && base.config !== undefined) side.push(await mergedConfig(base.folder, dtype))
