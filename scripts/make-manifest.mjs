@@ -17,6 +17,13 @@ const SOURCES = [
   { under: 'ship-log-lora/', madeBy: 'make/tiny_story.py', with: { ...TORCH, peft: '0.21.2' }, seed: 7, licence: CC0 },
   { under: 'make/', madeBy: 'hand', licence: MIT },
   {
+    under: 'quants/',
+    madeBy: 'make/quant_vectors.py',
+    with: { python: '3.11.7', numpy: '2.4.6', '@node-llama-cpp/linux-x64': '3.22.1', 'llama.cpp': 'v0.5.0' },
+    seed: 20261201,
+    licence: CC0,
+  },
+  {
     under: 'golden/gguf/',
     madeBy: 'make_gguf.py, cut by make/golden_subset.mjs',
     with: { ...TORCH, 'llama.cpp': '0c1e57098bba43ac29e6e3b677cdceebdd22334f', gguf: '0.19.0', sentencepiece: '0.2.3' },
