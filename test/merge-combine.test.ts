@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { Adapter, LoraDelta } from '../src/core/delta.js'
 import { combineAdapters, type WeightedAdapter } from '../src/merge/combine.js'
-import { effectiveScale, mergedProgram } from '../src/merge/variants.js'
+import { effectiveScale } from '../src/merge/variants.js'
 import { memoryTensor } from './support/plans.js'
 
 const tensor = (name: string, shape: readonly [number, number]): LoraDelta['A'] => memoryTensor(name, 'F32', shape, new Uint8Array(shape[0] * shape[1] * 4))
@@ -77,18 +77,10 @@ describe('combineAdapters', () => {
   })
 })
 
-describe('the merged program', () => {
-  it('is the tensor itself where no adapter touches it', () => {
-    const base = tensor('W', [2, 3])
-    assert.deepEqual(mergedProgram(base, []), { op: 'read', tensor: base })
-  })
-
-  it('multiplies weight and alpha / rank in f64, and rounds to f32 once', () => {
+describe('the effective scale', () => {
+  it('is weight times alpha / rank in f64, rounded to f32 once', () => {
     const one = delta('x', 16 / 7)
     assert.equal(effectiveScale(one, 0.1), Math.fround(0.1 * (16 / 7)))
     assert.notEqual(effectiveScale(one, 0.1), Math.fround(Math.fround(0.1) * Math.fround(16 / 7)))
-    const program = mergedProgram(tensor('W', [2, 3]), [{ delta: one, weight: 0.1, adapter: 0 }])
-    assert.ok(program.op === 'add' && program.deltas[0]?.op === 'lowRank')
-    assert.equal(program.deltas[0].scale, effectiveScale(one, 0.1))
   })
 })

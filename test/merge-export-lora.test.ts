@@ -70,7 +70,9 @@ describe('merging into a GGUF', { skip: SKIP_WITHOUT_GOLDEN }, () => {
       const touched = plan.tensors.filter(({ applied }) => applied.length > 0)
       assert.ok(touched.length >= 4)
       for (const { name, type, offset, byteLength } of touched) {
-        const [, wantedType, , , , sha256] = expected.find(([one]) => one === name) ?? assert.fail(name)
+        const wanted = expected.find(([one]) => one === name)
+        assert.ok(wanted, name)
+        const [, wantedType, , , , sha256] = wanted
         assert.equal(type.toUpperCase(), wantedType)
         assert.equal(
           createHash('sha256')
