@@ -10,9 +10,12 @@ import { readSafetensors, writeSafetensors, type PlainTensor } from './support/p
 import { encoded, F16, packed, unpacked, valueOfHalf } from './support/straight-math.js'
 import { workspace } from './support/workspace.js'
 
+/** Name, type, dimensions, offset, bytes, sha256. */
+type ExportedTensor = readonly [string, string, readonly number[], number, number, string]
+
 interface Expected {
   readonly baseDir: string
-  readonly exportLora: Readonly<Record<string, { readonly tensors?: readonly [string, string, readonly number[], number, number, string][] }>>
+  readonly exportLora: Readonly<Record<string, { readonly tensors?: readonly ExportedTensor[] }>>
 }
 
 /** A stored type of the base GGUF, as values that a safetensors base can hold without loss. */
@@ -70,7 +73,7 @@ describe('merging into a GGUF', { skip: SKIP_WITHOUT_GOLDEN }, () => {
       const touched = plan.tensors.filter(({ applied }) => applied.length > 0)
       assert.ok(touched.length >= 4)
       for (const { name, type, offset, byteLength } of touched) {
-        const wanted = expected.find(([one]) => one === name)
+        const wanted: ExportedTensor | undefined = expected.find(([one]) => one === name)
         assert.ok(wanted, name)
         const [, wantedType, , , , sha256] = wanted
         assert.equal(type.toUpperCase(), wantedType)
