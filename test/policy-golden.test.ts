@@ -171,8 +171,7 @@ function sourceTensor([name, type, dimensions]: Row): QuantizeSource {
 
 /** Values that the golden data has only hashes of become texts: the plan never reads them. */
 function keyValueOf({ key, type, value }: GoldenKeyValue): KeyValue {
-  if (Array.isArray(value))
-    return { key, value: { type: 'array', items: value.some((item) => typeof item === 'string') ? 'string' : 'f64', value } }
+  if (Array.isArray(value)) return { key, value: { type: 'array', items: value.some((item) => typeof item === 'string') ? 'string' : 'f64', value } }
   if (type === 'arr') return { key, value: string('a long list') }
   return { key, value: { type: type === 'str' ? 'string' : type, value } as MetadataValue }
 }
