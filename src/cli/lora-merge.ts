@@ -3,7 +3,8 @@ import type { Command } from 'commander'
 import { UsageError } from '../core/errors.js'
 import { splitPaths, SYNOPSIS } from './adapter-argument.js'
 import type { CommandContext } from './exit.js'
-import { addCommonOptions, addGgufOptions, exists, ggufOptions, newCommand, type GgufFlags } from './options.js'
+import { ggufOptions } from './gguf-options.js'
+import { addCommonOptions, addGgufOptions, exists, newCommand, type GgufFlags } from './options.js'
 import { parseDtype, parseSize } from './values.js'
 
 interface MergeFlags extends GgufFlags {

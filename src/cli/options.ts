@@ -1,11 +1,9 @@
 /** Options that the commands share, and how typed words become them. */
 import { Command, Option } from 'commander'
 import { existsSync } from 'node:fs'
-import type { GgufOptions } from '../host/options.js'
 import { toolFacts } from '../host/tool.js'
 import { PRE_TOKENIZERS } from '../tokenizers/pre-tokenizer-names.js'
-import { FILE_TYPES } from '../quantize/file-types.js'
-import { parseOuttype } from './values.js'
+import { ALL_FILE_TYPES } from '../quantize/file-types.js'
 
 const MOST_THREADS = 1024
 
@@ -33,6 +31,21 @@ export interface GgufFlags extends CommonFlags {
   readonly vocab: boolean
   readonly pre?: string
   readonly modelfile: boolean
+  readonly imatrix?: string
+  readonly includeWeights?: readonly string[]
+  readonly excludeWeights?: readonly string[]
+  readonly pure?: boolean
+  readonly tensorType?: readonly string[]
+  readonly tensorTypeFile?: string
+  readonly outputTensorType?: string
+  readonly tokenEmbeddingType?: string
+  readonly leaveOutputTensor?: boolean
+  readonly allowRequantize?: boolean
+  readonly overrideKv?: readonly string[]
+  readonly pruneLayers?: string
+  readonly splitMaxSize?: string
+  readonly splitMaxTensors?: string
+  readonly tensorFirstSplit: boolean
 }
 
 /** Accepts `--snake_case` for every `--kebab-case` option. */
@@ -78,31 +91,32 @@ export function addCommonOptions(command: Command): Command {
 
 export function addGgufOptions(command: Command): Command {
   return command
-    .option('--outtype <TYPE>', `auto, ${Object.keys(FILE_TYPES).join(', ')} (default: auto, as the model is stored)`)
+    .option('--outtype <TYPE>', `auto, ${Object.keys(ALL_FILE_TYPES).join(', ')} (default: auto, as a folder is stored; a GGUF keeps its types)`)
     .option('--model-name <S>', 'general.name of the GGUF')
     .option('--metadata <F.json>', 'metadata that overrides what is derived')
     .option('--vocab-only', 'metadata and tokenizer only, no weights')
     .option('--no-vocab', 'no tokenizer: for checks, the file cannot chat')
     .option('--pre <NAME>', `BPE pre-tokenizer, when it is not recognised: ${PRE_TOKENIZERS.slice(0, 6).join(', ')} …`)
     .option('--no-modelfile', 'write no Modelfile for Ollama')
+    .option('--imatrix <FILE>', 'importance matrix (GGUF or .dat) that weighs errors')
+    .option('--include-weights <S>', 'use only entries of the imatrix whose name holds S; may be given several times', several)
+    .option('--exclude-weights <S>', 'use no entries of the imatrix whose name holds S; may be given several times', several)
+    .option('--pure', 'one type for all tensors, no mixture')
+    .option('--tensor-type <RE=T>', 'type of the tensors whose name matches; may be given several times, the first match counts', several)
+    .option('--tensor-type-file <FILE>', 'such rules, separated by white space')
+    .option('--output-tensor-type <T>', 'type of output.weight')
+    .option('--token-embedding-type <T>', 'type of token_embd.weight')
+    .option('--leave-output-tensor', 'leave output.weight as it is')
+    .option('--allow-requantize', 'quantize tensors that are quantized already (loses quality)')
+    .option('--override-kv <K=T:V>', 'set metadata: T is int, float, bool or str; may be given several times', several)
+    .option('--prune-layers <L,L>', 'leave layers out')
+    .option('--split-max-size <N>', 'begin a new file before it gets larger: 500M, 5G')
+    .option('--split-max-tensors <N>', 'begin a new file after N tensors')
+    .option('--no-tensor-first-split', 'put no tensors into the first file of a split')
 }
 
-/** Options of the library from those that were typed. */
-export function ggufOptions(model: string, flags: GgufFlags): GgufOptions {
-  return {
-    model,
-    outtype: flags.outtype === undefined ? undefined : parseOuttype('--outtype', flags.outtype),
-    modelName: flags.modelName,
-    metadata: flags.metadata,
-    vocabOnly: flags.vocabOnly,
-    noVocab: !flags.vocab,
-    pre: flags.pre,
-    modelfile: flags.modelfile,
-    tokenizer: flags.tokenizer,
-    receipt: flags.receipt,
-    clampOverflow: flags.clampOverflow,
-  }
-}
+const several = (one: string, before: string[] | undefined): string[] => [...(before ?? []), one]
+
 
 export const exists = (path: string): boolean => existsSync(path)
 export { MOST_THREADS }

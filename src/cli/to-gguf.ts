@@ -2,8 +2,9 @@
 import type { Command } from 'commander'
 import { UsageError } from '../core/errors.js'
 import { parseAdapter } from './adapter-argument.js'
+import { ggufOptions } from './gguf-options.js'
 import type { CommandContext } from './exit.js'
-import { addCommonOptions, addGgufOptions, exists, ggufOptions, newCommand, type GgufFlags } from './options.js'
+import { addCommonOptions, addGgufOptions, exists, newCommand, type GgufFlags } from './options.js'
 
 interface ConvertFlags extends GgufFlags {
   readonly adapter?: readonly string[]

@@ -1,7 +1,7 @@
 /** Values of options: sizes, types, counts. Each parser throws UsageError naming the option and what it takes. */
 import type { PlainFloat } from '../core/dtypes.js'
 import { quoted, UsageError } from '../core/errors.js'
-import { FILE_TYPES, isFileType, normalTypeName, type FileType } from '../quantize/file-types.js'
+import { normalTypeName, parseFileType, type AnyFileType } from '../quantize/file-types.js'
 
 const UNITS: ReadonlyMap<string, number> = new Map([
   ['', 1],
@@ -44,10 +44,8 @@ export function parseDtype(option: string, typed: string): PlainFloat | undefine
 }
 
 /** `auto` or a file type in any of its spellings. */
-export function parseOuttype(option: string, typed: string): FileType | 'auto' {
-  const name = normalTypeName(typed)
-  if (name === 'auto' || isFileType(name)) return name
-  throw new UsageError(`${option} takes auto, ${Object.keys(FILE_TYPES).join(', ')}, not ${quoted(typed)}.`)
+export function parseOuttype(option: string, typed: string): AnyFileType | 'auto' {
+  return typed.toLowerCase() === 'auto' ? 'auto' : parseFileType(option, typed)
 }
 
 /** A whole number from 1 to `most`. */

@@ -2,12 +2,16 @@
 import { statSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { openAdapter } from '../adapters/resolve.js'
+import { readBackwards } from '../architectures/backwards.js'
+import { isReadableType } from '../core/arithmetic.js'
 import type { Folder } from '../core/bytes.js'
 import { UsageError } from '../core/errors.js'
-import type { Model } from '../core/model.js'
+import type { GgufFacts, Model } from '../core/model.js'
+import type { TensorInfo } from '../core/tensor-info.js'
 import type { WeightedAdapter } from '../merge/combine.js'
 import { fileDigest } from '../sources/digest.js'
 import { openFolder } from '../sources/files.js'
+import { openGgufModel } from '../sources/gguf-model.js'
 import { openModel } from '../sources/model.js'
 import type { TokenizerFiles } from '../plan/side-files.js'
 import { chooseTokenizer } from './choose-tokenizer.js'
@@ -24,19 +28,38 @@ export interface Inputs {
 
 /** @throws ToolkitError of whatever does not fit */
 export async function openInputs(basePath: string, adapters: readonly AdapterOption[], { tokenizer }: CommonOptions): Promise<Inputs> {
-  const base = await openModel(basePath)
+  const base = await openBase(basePath)
+  const known = adapters.length > 0 && base.gguf !== undefined ? knownToAdapters(base, base.gguf) : base.tensors
   const opened: { weighted: WeightedAdapter; folder: Folder }[] = []
   for (const { path, weight = 1 } of adapters) {
     if (!Number.isFinite(weight)) throw new UsageError(`the weight of ${path} is ${weight}; a finite number is wanted.`)
     const place = adapterPlace(path)
     const folder = await openFolder(place.folder)
-    const adapter = await openAdapter(folder, base.tensors, place.weightsName)
+    const adapter = await openAdapter(folder, known, place.weightsName)
     // one adapter needs no order; several are ordered by what they hold, not by how they were typed
     const digests = adapters.length < 2 ? [] : await Promise.all(adapter.files.map((name) => fileDigest(join(place.folder, name))))
     opened.push({ weighted: { adapter: { ...adapter, label: path }, weight, digest: digests.join('+') }, folder })
   }
+  if (base.gguf !== undefined) return { base, adapters: opened.map(({ weighted }) => weighted), tokenizer: undefined, decisions: [] }
   const chosen = await chooseTokenizer(base, opened.map(({ folder }) => folder), tokenizer)
   return { base, adapters: opened.map(({ weighted }) => weighted), ...chosen }
+}
+
+/** A GGUF by its name, everything else as a model of Hugging Face. */
+async function openBase(path: string): Promise<Model> {
+  return /\.gguf$/i.test(path) ? openGgufModel(path) : openModel(path)
+}
+
+/** The tensors of a GGUF as adapters know them: under their Hugging Face names. What blocks they are stored in is not the adapters' business. */
+function knownToAdapters({ tensors, label }: Model, gguf: GgufFacts): ReadonlyMap<string, TensorInfo> {
+  const architecture = gguf.keyValues.find(({ key }) => key === 'general.architecture')?.value
+  const backwards = readBackwards(architecture?.type === 'string' ? architecture.value : '', gguf.keyValues, label)
+  const known = new Map<string, TensorInfo>()
+  for (const tensor of tensors.values()) {
+    const back = backwards(tensor)
+    if (back !== undefined) known.set(back.name, { ...tensor, name: back.name, dtype: isReadableType(tensor.dtype) ? 'F32' : tensor.dtype })
+  }
+  return known
 }
 
 /** An adapter is a folder; who names a weights file means the folder it lies in, and that file. */

@@ -1,6 +1,9 @@
 /** What callers of the library and of the commands can ask for. */
 import type { PlainFloat } from '../core/dtypes.js'
-import type { FileType } from '../quantize/file-types.js'
+import type { KeyValue } from '../core/key-value.js'
+import type { SplitLimits } from '../plan/gguf-layout.js'
+import type { AnyFileType } from '../quantize/file-types.js'
+import type { QuantizeOptions } from '../quantize/policy.js'
 
 export interface AdapterOption {
   /** Folder of the adapter, or its weights file. */
@@ -32,11 +35,26 @@ export interface MergeOptions extends CommonOptions {
   readonly maxShardBytes?: number | undefined
 }
 
+/** Options of llama-quantize, with its names and meaning. */
+export interface QuantizationOptions extends QuantizeOptions {
+  /** File of an importance matrix, GGUF or legacy .dat. */
+  readonly imatrix?: string | undefined
+  /** Use only (or all but) the matrix's entries whose name holds one of these. */
+  readonly includeWeights?: readonly string[]
+  readonly excludeWeights?: readonly string[]
+  /** Key-values that replace what is derived. */
+  readonly overrides?: readonly KeyValue[]
+}
+
 export interface GgufOptions extends CommonOptions {
-  /** Folder of the model. */
+  /** Folder of the model, or a GGUF file (any part of a split one). */
   readonly model: string
   readonly adapters?: readonly AdapterOption[] | undefined
-  readonly outtype?: FileType | 'auto' | undefined
+  /** Unless given: for a folder as the model is stored (`auto`), for a GGUF every tensor keeps its type. */
+  readonly outtype?: AnyFileType | 'auto' | undefined
+  readonly quantize?: QuantizationOptions | undefined
+  /** When to begin another file. */
+  readonly split?: SplitLimits | undefined
   /** A file (with `{ftype}` placeholders), or a folder; unless given the default name in the model's folder. */
   readonly outfile?: string | undefined
   readonly modelName?: string | undefined

@@ -5,9 +5,12 @@ import { FileSystemError, FormatError, UsageError } from '../core/errors.js'
 import { parseJsonObject, type JsonObject } from '../core/json.js'
 import { planGguf as planGgufPure } from '../plan/plan-gguf.js'
 import { planMerge as planMergePure } from '../plan/plan-merge.js'
+import { planRegguf, type RegGufRequest } from '../plan/plan-regguf.js'
+import type { QuantizeRequest } from '../plan/quantize-stage.js'
 import type { Plan } from '../plan/plan.js'
 import { checkFileName } from './file-names.js'
 import { openInputs } from './inputs.js'
+import { openQuantization, recordedQuantization } from './quantization.js'
 import { refuseInputFiles } from './refuse-inputs.js'
 import type { AdapterOption, GgufOptions, MergeOptions } from './options.js'
 
@@ -54,10 +57,14 @@ export async function planGguf(options: GgufOptions): Promise<Plan> {
   if (options.vocabOnly === true && options.noVocab === true) throw new UsageError('--vocab-only and --no-vocab exclude each other.')
   const { base, adapters, tokenizer, decisions } = await openInputs(options.model, options.adapters ?? [], options)
   const output = outputPlace(options)
+  const quantize = await openQuantization(options.quantize)
+  if (base.gguf !== undefined) return planFromGguf(options, { ...base, gguf: base.gguf }, adapters, quantize)
   const plan = await planGgufPure({
     base,
     adapters,
     outtype: options.outtype ?? 'auto',
+    quantize,
+    split: options.split,
     output,
     modelName: options.modelName,
     metadata: options.metadata === undefined ? undefined : readMetadata(options.metadata),
@@ -70,6 +77,7 @@ export async function planGguf(options: GgufOptions): Promise<Plan> {
     tileElements: options.tileElements,
     options: recorded({
       outtype: options.outtype ?? 'auto',
+      ...recordedQuantization(options),
       modelName: options.modelName,
       metadata: options.metadata === undefined ? undefined : basename(options.metadata),
       pre: options.pre,
@@ -82,6 +90,33 @@ export async function planGguf(options: GgufOptions): Promise<Plan> {
   })
   refuseInputFiles(plan, [options.model, ...(options.adapters ?? []).map(({ path }) => path), options.tokenizer ?? '', options.metadata ?? ''])
   return plan
+}
+
+/** The same from a GGUF: what is derived from a folder is in its metadata already. */
+async function planFromGguf(options: GgufOptions, base: RegGufRequest['base'], adapters: RegGufRequest['adapters'], quantize: Omit<QuantizeRequest, 'fileType'>): Promise<Plan> {
+  refuseFolderOptions(options)
+  if (options.outtype === 'auto') throw new UsageError('--outtype auto is for folders; leave it out to keep every tensor’s type, or name a type.')
+  const output = options.outfile === undefined ? { root: (adapters.length > 0 || !isOwnFolder(dirname(options.model))) ? '.' : dirname(options.model), name: undefined } : outputPlace(options)
+  const plan = await planRegguf({
+    base,
+    adapters,
+    quantize: options.outtype === undefined ? undefined : { ...quantize, fileType: options.outtype },
+    output,
+    split: options.split,
+    readExisting: options.modelfile === false ? undefined : (name) => Promise.resolve(readText(join(output.root, name))),
+    receiptFor: options.receipt === false ? undefined : (fileName) => receiptName(options.receipt, output.root, `${fileName}.receipt.json`) ?? '',
+    clampOverflow: options.clampOverflow ?? false,
+    tileElements: options.tileElements,
+    options: recorded({ outtype: options.outtype, ...recordedQuantization(options), clampOverflow: options.clampOverflow }),
+  })
+  refuseInputFiles(plan, [options.model, ...(options.adapters ?? []).map(({ path }) => path), options.quantize?.imatrix ?? ''])
+  return plan
+}
+
+function refuseFolderOptions({ vocabOnly, noVocab, pre, metadata, modelName, tokenizer }: GgufOptions): void {
+  const given = Object.entries({ '--vocab-only': vocabOnly, '--no-vocab': noVocab, '--pre': pre, '--metadata': metadata, '--model-name': modelName, '--tokenizer': tokenizer })
+  const wrong = given.filter(([, value]) => value !== undefined && value !== false).map(([name]) => name)
+  if (wrong.length > 0) throw new UsageError(`${wrong.join(', ')}: for a model folder; a GGUF keeps its metadata (change a key with --override-kv).`)
 }
 
 /** Folder and file name; the default place is the model's folder, or the current one where that is not ours to write to. */

@@ -1,7 +1,6 @@
 /** How each kind of delta changes a tensor, as row programs: one row of the table per variant. Knows no file format. */
 import type { Delta, LoraDelta } from '../core/delta.js'
 import { wholeMatrix, type RowProgram } from '../core/row-program.js'
-import type { TensorInfo } from '../core/tensor-info.js'
 
 /** A delta with the weight that the user gave its adapter. */
 export interface WeightedDelta {
@@ -25,10 +24,9 @@ export function effectiveScale(delta: LoraDelta, weight: number): number {
 
 /**
  * The program of one base tensor with all its deltas, in the order given (the canonical one: combine.ts).
- * Without deltas it is the tensor itself.
+ * @param base  gives the tensor's rows, as the adapter knows them; without deltas it is returned as it is
  */
-export function mergedProgram(base: TensorInfo, deltas: readonly WeightedDelta[]): RowProgram {
-  const read: RowProgram = { op: 'read', tensor: base }
-  if (deltas.length === 0) return read
-  return { op: 'add', base: read, deltas: deltas.map(({ delta, weight }) => ADDITIVE[delta.variant](delta, weight)) }
+export function mergedProgram(base: RowProgram, deltas: readonly WeightedDelta[]): RowProgram {
+  if (deltas.length === 0) return base
+  return { op: 'add', base, deltas: deltas.map(({ delta, weight }) => ADDITIVE[delta.variant](delta, weight)) }
 }

@@ -2,7 +2,8 @@
  * The base with all adapters added, tensor by tensor, before any output format: what both a merged folder and a GGUF are
  * made of, so that the two can never disagree.
  */
-import { isPlainFloat } from '../core/dtypes.js'
+import type { Backwards } from '../architectures/backwards.js'
+import { isReadableType } from '../core/arithmetic.js'
 import { UnsupportedError } from '../core/errors.js'
 import { lastPart } from '../core/paths.js'
 import type { Model } from '../core/model.js'
@@ -27,16 +28,23 @@ export interface MergedModel {
   readonly notes: readonly string[]
 }
 
-/** Combines base and adapters. @throws UnsupportedError when an adapter changes a tensor that is no plain float */
-export function mergeModel(model: Model, given: readonly WeightedAdapter[]): MergedModel {
+/**
+ * Combines base and adapters.
+ * @param backwards  for a base that is a GGUF: finds tensors by the names that adapters know, and their rows' order
+ * @throws UnsupportedError when an adapter changes a tensor that cannot be read as f32
+ */
+export function mergeModel(model: Model, given: readonly WeightedAdapter[], backwards?: Backwards): MergedModel {
   const { adapters, deltas, notes } = combineAdapters(given)
   const tensors = new Map<string, MergedTensor>()
   for (const [name, base] of model.tensors) {
-    const own = deltas.get(name) ?? []
-    if (own.length > 0 && !isPlainFloat(base.dtype)) {
-      throw new UnsupportedError(`is ${base.dtype}; adapters can be merged into F32, F16 and BF16. Use the 16-bit model that this one was made from.`, { file: base.source.name, tensor: name })
+    const back = backwards?.(base)
+    const own = deltas.get(back?.name ?? name) ?? []
+    if (own.length > 0 && !isReadableType(base.dtype)) {
+      throw new UnsupportedError(`is ${base.dtype}, which cannot be merged into. Use the 16-bit model that this one was made from.`, { file: base.source.name, tensor: name })
     }
-    tensors.set(name, { base, program: mergedProgram(base, own), applied: own.map(appliedDelta) })
+    const read: RowProgram = { op: 'read', tensor: base }
+    const program = own.length > 0 && back !== undefined ? back.toGguf(mergedProgram(back.original, own)) : mergedProgram(read, own)
+    tensors.set(name, { base, program, applied: own.map(appliedDelta) })
   }
   const planned = adapters.map(({ adapter, weight, digest }) => ({ label: adapter.label, kind: adapter.kind, weight, tensorCount: adapter.deltas.length, digest }))
   return { tensors, adapters: planned, notes: [...given.flatMap(({ adapter }) => adapter.notes), ...notes] }

@@ -26,18 +26,22 @@ import type { WeightedAdapter } from '../merge/combine.js'
 import { defaultFileName, fillTemplate } from '../model-card/file-name.js'
 import { generalKeyValues } from '../model-card/general.js'
 import { countParameters } from '../model-card/size-label.js'
-import { FILE_TYPES, tensorType, type FileType } from '../quantize/file-types.js'
+import { ALL_FILE_TYPES, converterType, isConverterFileType, type AnyFileType, type ConverterFileType } from '../quantize/file-types.js'
 import { tokenTables, type TokenTables } from '../tokenizers/token-tables.js'
 import { identityOf } from './identity.js'
 import { mergeDecisions, mergeModel, type MergedModel } from './merged-tensors.js'
+import { nameWarnings } from './name-warnings.js'
 import { planModelfile } from './plan-modelfile.js'
 import { layOutGguf, type GgufDraft, type SplitLimits } from './gguf-layout.js'
 import type { Plan, PlannedTensor } from './plan.js'
+import { quantizeStage, type QuantizeRequest } from './quantize-stage.js'
 
 export interface GgufRequest {
   readonly base: Model
   readonly adapters: readonly WeightedAdapter[]
-  readonly outtype: FileType | 'auto'
+  readonly outtype: AnyFileType | 'auto'
+  /** Options of llama-quantize, for the types that are its own. */
+  readonly quantize: Omit<QuantizeRequest, 'fileType'>
   readonly output: {
     readonly root: string
     /** Template of the file name (`{ftype}` …), or undefined for the reference's default name. */
@@ -71,6 +75,7 @@ export async function planGguf(request: GgufRequest): Promise<Plan> {
   const hparams = readHparams(architecture, config, 'config.json')
   const merged = mergeModel(base, request.adapters)
   const fileType = request.outtype === 'auto' ? autoType(merged) : request.outtype
+  const firstType = isConverterFileType(fileType) ? fileType : intermediateType(merged)
   const converted = vocabulary === 'only' ? [] : convertTensors(architecture, hparams, merged)
   const tables = vocabulary === 'none' ? undefined : await readTokens(request, architecture, hparams, folder, converted)
   const general = await generalKeyValues({
@@ -81,16 +86,19 @@ export async function planGguf(request: GgufRequest): Promise<Plan> {
     override: request.metadata,
     parameters: countParameters(converted),
   })
-  const keyValues: KeyValue[] = [
+  const convertedKeyValues: KeyValue[] = [
     { key: 'general.architecture', value: string(architecture.gguf) },
     { key: 'general.type', value: string('model') },
     ...general.keyValues,
-    ...architectureKeyValues(architecture, hparams, FILE_TYPES[fileType].id),
+    ...architectureKeyValues(architecture, hparams, ALL_FILE_TYPES[firstType].id),
     { key: 'general.quantization_version', value: u32(2) },
     ...(tables?.keyValues ?? [{ key: 'tokenizer.ggml.model', value: string('none') }]),
   ]
   const name = fileName(request, general, fileType)
-  const { files, tensors } = layOutGguf(drafts(converted, merged, fileType), keyValues, name, request.split, undefined, request.tileElements)
+  const first = { drafts: draftsOf(converted, merged, firstType), keyValues: convertedKeyValues, notes: [] }
+  const isSecondStep = !isConverterFileType(fileType) && vocabulary !== 'only'
+  const { drafts, keyValues, notes } = isSecondStep ? quantizeStage(first.drafts, first.keyValues, architecture.gguf, { ...request.quantize, fileType }) : first
+  const { files, tensors } = layOutGguf(drafts, keyValues, name, request.split, undefined, request.tileElements)
   const modelfile =
     request.readExisting === undefined || vocabulary !== 'full' || tables === undefined
       ? undefined
@@ -108,13 +116,14 @@ export async function planGguf(request: GgufRequest): Promise<Plan> {
     keyValues,
     clampOverflow: request.clampOverflow ?? false,
     decisions: [
-      `${architecture.gguf} (${tensors.length} tensors), type ${FILE_TYPES[fileType].name}${request.outtype === 'auto' ? ', as the base is stored (auto)' : ''}`,
+      `${architecture.gguf} (${tensors.length} tensors), type ${ALL_FILE_TYPES[fileType].name}${request.outtype === 'auto' ? ', as the base is stored (auto)' : ''}`,
       ...(request.decisions ?? []),
       ...mergeDecisions(merged),
       ...merged.notes,
       ...skippedTensors(architecture, merged.tensors.keys()).map(({ name, reason }) => `${name} is left out: ${reason}`),
       ...(vocabulary === 'none' ? ['no tokenizer is written (--no-vocab): the file is for checks, it cannot chat'] : (tables?.notes ?? [])),
       ...fallbackNotes(tensors, fileType),
+      ...notes,
       ...general.notes,
       ...(modelfile?.notes ?? []),
     ],
@@ -142,7 +151,7 @@ function modelFolder({ label, config, folder }: Model): { config: JsonObject; fo
 }
 
 /** The first tensor of two or more dimensions decides, as the reference has it: f16 unless it is bf16. */
-function autoType({ tensors }: MergedModel): FileType {
+function autoType({ tensors }: MergedModel): 'f16' | 'bf16' {
   for (const { base } of tensors.values()) {
     if (base.shape.length >= 2 && (base.dtype === 'BF16' || base.dtype === 'F16')) return base.dtype === 'BF16' ? 'bf16' : 'f16'
   }
@@ -200,34 +209,35 @@ async function readTokens(
     : tables
 }
 
-function drafts(converted: readonly ConvertedTensor[], merged: MergedModel, fileType: FileType): GgufDraft[] {
+/** What the file between the reference's two steps is: f32 where adapters were added or the base is f32, else the base's own type. */
+function intermediateType(merged: MergedModel): ConverterFileType {
+  const [first] = [...merged.tensors.values()].filter(({ base }) => base.shape.length >= 2)
+  return merged.adapters.length > 0 || first?.base.dtype === 'F32' ? 'f32' : autoType(merged)
+}
+
+function draftsOf(converted: readonly ConvertedTensor[], merged: MergedModel, fileType: ConverterFileType): GgufDraft[] {
   return converted.map(({ name, shape, kind, program, from }) => ({
     name,
     shape,
-    type: tensorType(fileType, tensorTypeRule({ kind, shape }) === 'alwaysF32', shape.at(-1) ?? 1),
+    type: converterType(fileType, tensorTypeRule({ kind, shape }) === 'alwaysF32', shape.at(-1) ?? 1, name),
     program,
     from,
     applied: from.flatMap((source) => merged.tensors.get(source)?.applied ?? []),
   }))
 }
 
-function fileName(request: GgufRequest, general: Awaited<ReturnType<typeof generalKeyValues>>, fileType: FileType): string {
-  const { name: typeName } = FILE_TYPES[fileType]
+function fileName(request: GgufRequest, general: Awaited<ReturnType<typeof generalKeyValues>>, fileType: AnyFileType): string {
+  const { name: typeName } = ALL_FILE_TYPES[fileType]
   if (request.output.name !== undefined) return fillTemplate(request.output.name, typeName)
   if (request.vocabulary === 'only') return defaultFileName({ ...general, sizeLabel: undefined }, '', 'vocab')
   return defaultFileName(general, typeName)
 }
 
-function fallbackNotes(tensors: readonly PlannedTensor[], fileType: FileType): string[] {
-  const { type } = FILE_TYPES[fileType]
+/** The converter's own fallback; llama-quantize's stage tells its own. */
+function fallbackNotes(tensors: readonly PlannedTensor[], fileType: AnyFileType): string[] {
+  if (!isConverterFileType(fileType)) return []
+  const { type } = ALL_FILE_TYPES[fileType]
   const fallen = tensors.filter((tensor) => tensor.type === 'f16' && type !== 'f16')
   const cols = fallen.map(({ shape }) => rowShape(shape).cols)
   return fallen.length === 0 ? [] : [`${fallen.length} tensors are f16: their rows (${[...new Set(cols)].join(', ')} elements) are no whole blocks of ${type}`]
-}
-
-/** `model-f16.gguf` asked for with --outtype q8_0: a file whose name lies. */
-function nameWarnings(name: string, fileType: FileType): string[] {
-  const stated = /(?:^|[-_.])(f32|f16|bf16|i?q\d(?:_[a-z0-9]+)+)(?=[-_.])/i.exec(name)?.[1]
-  if (stated === undefined || stated.toUpperCase() === FILE_TYPES[fileType].name) return []
-  return [`the name ${name} says ${stated}, but the type is ${fileType}`]
 }

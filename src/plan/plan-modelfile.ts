@@ -1,6 +1,7 @@
 /** Plans the Modelfile beside a GGUF: what Ollama needs to know that the file itself does not say. */
 import { readAll, type Folder } from '../core/bytes.js'
 import { isArray, parseJsonObject, type JsonObject } from '../core/json.js'
+import type { KeyValue } from '../core/key-value.js'
 import { chooseModelfileName, isModelfileFor } from '../ollama/modelfile.js'
 import { modelfileFor } from '../ollama/plan-modelfile.js'
 import type { TokenTables } from '../tokenizers/token-tables.js'
@@ -13,30 +14,56 @@ export interface ModelfileRequest {
   readonly folder: Folder
   readonly config: JsonObject
   readonly tables: TokenTables
-  readonly readExisting: (name: string) => Promise<string | undefined>
+  readonly readExisting: ReadExisting
 }
 
-/** Text and name of the Modelfile; one that we did not write is never replaced, and where all names are taken there is no file. */
-export async function planModelfile({
-  ggufName,
-  folder,
-  config,
-  tables,
-  readExisting,
-}: ModelfileRequest): Promise<{ file: SideFile | undefined; notes: readonly string[] }> {
+/** Gives the text of a file beside the GGUF, if there is one. */
+export type ReadExisting = (name: string) => Promise<string | undefined>
+
+/** A Modelfile, or the reason why there is none. */
+export interface PlannedModelfile {
+  readonly file: SideFile | undefined
+  readonly notes: readonly string[]
+}
+
+/** Text and name of the Modelfile of a converted folder. */
+export async function planModelfile({ ggufName, folder, config, tables, readExisting }: ModelfileRequest): Promise<PlannedModelfile> {
   const generation = await generationConfig(folder)
   const eosIds = [config, ...(generation === undefined ? [] : [generation])].flatMap((source) => tokenIds(source.get('eos_token_id')))
   if (tables.special.eos !== undefined) eosIds.unshift(tables.special.eos)
-  const eosTokens = [...new Set(eosIds)].flatMap((id) => tables.tokens[id] ?? [])
   const token = (id: number | undefined): string | undefined => (id === undefined ? undefined : tables.tokens[id])
   const { text, notes } = await modelfileFor({
     ggufName,
     chatTemplate: tables.chatTemplate,
-    eosTokens,
+    eosTokens: [...new Set(eosIds)].flatMap((id) => token(id) ?? []),
     bosToken: token(tables.special.bos),
     eosToken: token(tables.special.eos),
     generationConfig: generation,
   })
+  return named(text, notes, ggufName, readExisting)
+}
+
+/** The same from the metadata of a GGUF, where a token table and a template stand already. */
+export async function modelfileOfGguf(ggufName: string, keyValues: readonly KeyValue[], readExisting: ReadExisting): Promise<PlannedModelfile> {
+  const values = new Map(keyValues.map(({ key, value }) => [key, value]))
+  const tokens = values.get('tokenizer.ggml.tokens')
+  const template = values.get('tokenizer.chat_template')
+  const token = (key: string): string | undefined => {
+    const id = values.get(`tokenizer.ggml.${key}_token_id`)
+    return id?.type === 'u32' && tokens?.type === 'array' && tokens.items === 'string' ? tokens.value[id.value] : undefined
+  }
+  const { text, notes } = await modelfileFor({
+    ggufName,
+    chatTemplate: template?.type === 'string' ? template.value : undefined,
+    eosTokens: ['eos', 'eot', 'eom'].flatMap((key) => token(key) ?? []),
+    bosToken: token('bos'),
+    eosToken: token('eos'),
+  })
+  return named(text, notes, ggufName, readExisting)
+}
+
+/** One that we did not write is never replaced, and where all names are taken there is no file. */
+async function named(text: string, notes: readonly string[], ggufName: string, readExisting: ReadExisting): Promise<PlannedModelfile> {
   const name = chooseModelfileName(await readExisting('Modelfile'), ggufName)
   const existing = await readExisting(name)
   if (existing !== undefined && !isModelfileFor(existing, ggufName)) {

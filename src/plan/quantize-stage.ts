@@ -1,0 +1,85 @@
+/**
+ * llama-quantize as a stage of the plan: tensors and metadata of a (planned or existing) GGUF in, order, types and
+ * metadata of the quantized one out. Values pass through the type that the file in between would have had.
+ *
+ * Law: llama-quant.cpp `llama_model_quantize_impl` (llama.cpp 0c1e570), by src/quantize/policy.ts.
+ */
+import type { KeyValue } from '../core/key-value.js'
+import { tensorsOf, type RowProgram } from '../core/row-program.js'
+import type { Imatrix } from '../formats/imatrix/imatrix-entry.js'
+import { ALL_FILE_TYPES, type AnyFileType } from '../quantize/file-types.js'
+import { quantizePlan, type QuantizeOptions, type QuantizePlan } from '../quantize/policy.js'
+import { quantizeHparams } from '../quantize/policy-hparams.js'
+import { quantizedKeyValues, withKeyValues } from '../quantize/policy-key-values.js'
+import type { GgufDraft } from './gguf-layout.js'
+
+/** What the user asked of llama-quantize. */
+export interface QuantizeRequest {
+  readonly fileType: AnyFileType
+  readonly options: QuantizeOptions
+  /** --imatrix, with --include-weights and --exclude-weights applied; `file` as the user typed it. */
+  readonly imatrix?: { readonly file: string; readonly matrix: Imatrix } | undefined
+  /** --override-kv */
+  readonly overrides: readonly KeyValue[]
+}
+
+export interface QuantizedFile {
+  readonly drafts: readonly GgufDraft[]
+  readonly keyValues: readonly KeyValue[]
+  readonly notes: readonly string[]
+}
+
+/**
+ * @param drafts  in file order; `type` is what the source stores
+ * @throws ToolkitError of the policy: requantizing without leave, rows that fit no type, a wrong importance matrix
+ */
+export function quantizeStage(drafts: readonly GgufDraft[], keyValues: readonly KeyValue[], architecture: string, request: QuantizeRequest): QuantizedFile {
+  const { fileType, options, imatrix, overrides } = request
+  const entries = imatrix?.matrix.entries
+  const plan = quantizePlan({
+    fileType,
+    architecture,
+    hparams: quantizeHparams(withKeyValues(keyValues, overrides), architecture),
+    tensors: drafts.map(({ name, shape, type }) => ({ name, shape, storedType: type })),
+    ...(entries === undefined ? {} : { importance: (name: string) => entries.get(name)?.values.length }),
+    options,
+  })
+  return {
+    drafts: plan.tensors.flatMap((tensor) => {
+      const draft = drafts[tensor.index]
+      return draft === undefined ? [] : [quantized(draft, tensor, entries)]
+    }),
+    keyValues: quantizedKeyValues(keyValues, {
+      fileTypeId: ALL_FILE_TYPES[fileType].id,
+      overrides,
+      ...(imatrix === undefined
+        ? {}
+        : { importance: { file: imatrix.file, datasets: imatrix.matrix.datasets, entryCount: imatrix.matrix.entries.size, chunkCount: imatrix.matrix.chunkCount } }),
+      ...(plan.layers === undefined ? {} : { pruned: { architecture, layers: plan.layers } }),
+    }),
+    notes: plan.notes,
+  }
+}
+
+function quantized(draft: GgufDraft, { name, type, quantized: isQuantized, importance }: QuantizePlan['tensors'][number], entries: Imatrix['entries'] | undefined): GgufDraft {
+  const weights = importance === undefined ? undefined : entries?.get(importance)?.values
+  return {
+    ...draft,
+    name,
+    type,
+    program: isQuantized ? throughType(draft) : draft.program,
+    ...(weights === undefined ? {} : { importance: weights }),
+  }
+}
+
+/** The values as the file in between would give them: rounded where it is narrower than what they are made of. */
+function throughType({ type, program }: GgufDraft): RowProgram {
+  if (type !== 'f16' && type !== 'bf16') return program
+  return isStoredAs(program, type === 'f16' ? 'F16' : 'BF16') ? program : { op: 'round', input: program, type }
+}
+
+/** Only moves rows that are stored in the type already. */
+function isStoredAs(program: RowProgram, dtype: 'F16' | 'BF16'): boolean {
+  if (program.op === 'permuteRows') return isStoredAs(program.input, dtype)
+  return program.op === 'read' && tensorsOf(program).every((tensor) => tensor.dtype === dtype)
+}
