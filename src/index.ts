@@ -19,7 +19,17 @@ export type { ProgressEvent } from './engine/progress.js'
 export type { TensorResult } from './engine/receipt.js'
 export { inspect } from './inspect/inspect.js'
 export type { InspectedTensor, Inspection } from './inspect/inspection.js'
-export { CancelledError, FileSystemError, FormatError, InternalError, MismatchError, ToolkitError, UnsupportedError, UsageError, VerificationError } from './core/errors.js'
+export {
+  CancelledError,
+  FileSystemError,
+  FormatError,
+  InternalError,
+  MismatchError,
+  ToolkitError,
+  UnsupportedError,
+  UsageError,
+  VerificationError,
+} from './core/errors.js'
 
 /**
  * Runs a plan: writes its files, all or nothing.

@@ -47,7 +47,10 @@ describe('--json', () => {
       .update(readFileSync(join(home, 'x.gguf')))
       .digest('hex')
     assert.deepEqual(result?.['hashes'], { 'x.gguf': sha256 })
-    assert.deepEqual((result['files'] as string[]).map((path) => path.split(/[/\\]/).at(-1)).sort(), ['Modelfile', 'x.gguf', 'x.gguf.receipt.json'])
+    assert.deepEqual(
+      (result['files'] as string[]).map((path) => path.split(/[/\\]/).at(-1) ?? '').sort((a, b) => (a < b ? -1 : 1)),
+      ['Modelfile', 'x.gguf', 'x.gguf.receipt.json'],
+    )
     assert.ok(Number(result['seconds']) > 0 && Number(result['peakBytes']) > 1e7)
     const receipt = JSON.parse(readFileSync(join(home, 'x.gguf.receipt.json'), 'utf8')) as { outputs: { sha256: string }[] }
     assert.equal(receipt.outputs[0]?.sha256, sha256)

@@ -256,7 +256,9 @@ describe('the reference converter’s options, byte for byte', { skip: SKIP_WITH
       writeFileSync(join(out, 'meta.json'), JSON.stringify(METADATA))
       const args = want.args.map((arg) => (arg.endsWith('.json') ? 'meta.json' : arg))
       await runCliOk('to-gguf', [join(folder, 'llama', 'Tiny-Llama-1M-Chat-v1.0'), ...args, '--outfile', want.outfileArg, ...QUICK], { cwd: out })
-      const [[file = '', { fileSha256 } = {}] = []] = Object.entries(want.files)
+      const [first] = Object.entries(want.files)
+      assert.ok(first)
+      const [file, { fileSha256 }] = first
       assert.deepEqual(ggufs(out), [file])
       assert.equal(
         createHash('sha256')

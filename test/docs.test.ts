@@ -23,7 +23,11 @@ function withoutMeasures(text: string): string {
 
 describe('README', () => {
   const blocks = consoleBlocks(README)
-  it('shows both commands with their output', () => assert.deepEqual(blocks.map(({ command }) => command.split(' ')[0]), ['lora-merge', 'to-gguf']))
+  it('shows both commands with their output', () =>
+    assert.deepEqual(
+      blocks.map(({ command }) => command.split(' ')[0]),
+      ['lora-merge', 'to-gguf'],
+    ))
 
   for (const { command, output } of blocks) {
     it(`shows what "${command.slice(0, 40)}…" prints`, async (t) => {
@@ -46,7 +50,8 @@ describe('links', () => {
   for (const document of DOCUMENTS) {
     it(`of ${document} lead to files of the project`, () => {
       const text = readFileSync(join(PROJECT, document), 'utf8')
-      for (const [, target = ''] of text.matchAll(/\]\(([^)#:]+)(?:#[^)]*)?\)/g)) assert.ok(existsSync(join(PROJECT, dirname(document), target)), `${document}: ${target}`)
+      for (const [, target = ''] of text.matchAll(/\]\(([^)#:]+)(?:#[^)]*)?\)/g))
+        assert.ok(existsSync(join(PROJECT, dirname(document), target)), `${document}: ${target}`)
     })
   }
 })

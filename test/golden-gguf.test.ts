@@ -13,7 +13,9 @@ import type { FileType } from '../src/quantize/file-types.js'
 interface Expected {
   readonly inputDir: string
   readonly preOverride: string | null
-  readonly convert: Readonly<Record<string, { fileSha256?: string; fileSize?: number; defaultFileName?: string; tensors: [string, string, number[], number, number, string][] }>>
+  readonly convert: Readonly<
+    Record<string, { fileSha256?: string; fileSize?: number; defaultFileName?: string; tensors: [string, string, number[], number, number, string][] }>
+  >
 }
 
 const CASES = ['llama', 'llama-sharded', 'llama-odd', 'llama-f32-edge', 'llama3-rope', 'mistral', 'real-llama3', 'real-llama2-hf']
@@ -21,7 +23,11 @@ const CASES = ['llama', 'llama-sharded', 'llama-odd', 'llama-f32-edge', 'llama3-
 function casesIn(root: string | undefined): { name: string; folder: string }[] {
   if (root === undefined) return []
   const kinds = ['gguf', 'gguf-large'].map((kind) => join(root, kind)).filter((kind) => existsSync(kind))
-  return kinds.flatMap((kind) => readdirSync(kind).filter((name) => existsSync(join(kind, name, 'expected.json'))).map((name) => ({ name, folder: join(kind, name) })))
+  return kinds.flatMap((kind) =>
+    readdirSync(kind)
+      .filter((name) => existsSync(join(kind, name, 'expected.json')))
+      .map((name) => ({ name, folder: join(kind, name) })),
+  )
 }
 
 function check(name: string, folder: string): void {
@@ -41,7 +47,13 @@ function check(name: string, folder: string): void {
       for (const [tensor, , , offset, length, sha256] of want.tensors) {
         const planned = plan.tensors.find((one) => one.name === tensor)
         assert.equal((planned?.offset ?? 0) - (plan.files[0]?.header.byteLength ?? 0), offset, tensor)
-        assert.equal(createHash('sha256').update(bytes.subarray(planned?.offset, (planned?.offset ?? 0) + length)).digest('hex'), sha256, tensor)
+        assert.equal(
+          createHash('sha256')
+            .update(bytes.subarray(planned?.offset, (planned?.offset ?? 0) + length))
+            .digest('hex'),
+          sha256,
+          tensor,
+        )
       }
       assert.equal(createHash('sha256').update(bytes).digest('hex'), want.fileSha256)
       await assertReadsAlike(path, { keyValues: plan.keyValues, tensors: plan.tensors.map((tensor) => ({ ...tensor, type: tensor.type as FileType })) })

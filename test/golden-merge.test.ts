@@ -57,7 +57,11 @@ function checkCases(root: string): void {
   for (const name of CASES) {
     const folder = join(root, 'merge', name)
     if (!existsSync(folder)) continue
-    const wanted: [string, PlainFloat][] = [['expected', 'F32'], ['expected-bf16', 'BF16'], ['expected-f16', 'F16']]
+    const wanted: [string, PlainFloat][] = [
+      ['expected', 'F32'],
+      ['expected-bf16', 'BF16'],
+      ['expected-f16', 'F16'],
+    ]
     for (const [expected, dtype] of wanted.filter(([one]) => existsSync(join(folder, one)))) {
       it(`merges ${name} as PEFT does, in ${dtype}`, async (t) => {
         const out = join(workspace(t), 'merged')
@@ -72,7 +76,10 @@ function checkCases(root: string): void {
     const [, first, second] = /^expected-cat-(-?[\d.]+)-(-?[\d.]+)$/.exec(expected) ?? []
     it(`sums two adapters with weights ${first} and ${second}, whatever their order`, async (t) => {
       const folder = workspace(t)
-      const adapters = [{ path: join(two, 'adapter'), weight: Number(first) }, { path: join(two, 'adapter-b'), weight: Number(second) }]
+      const adapters = [
+        { path: join(two, 'adapter'), weight: Number(first) },
+        { path: join(two, 'adapter-b'), weight: Number(second) },
+      ]
       const ours = await merged(join(folder, 'ab'), join(two, 'base'), adapters, 'F32')
       assertSame(ours, readSafetensors(join(two, expected)), true)
       const reversed = await merged(join(folder, 'ba'), join(two, 'base'), adapters.reverse(), 'F32')

@@ -115,8 +115,8 @@ export function addGgufOptions(command: Command): Command {
     .option('--no-tensor-first-split', 'put no tensors into the first file of a split')
 }
 
-const several = (one: string, before: string[] | undefined): string[] => [...(before ?? []), one]
-
+/** Collects an option that may be given several times. */
+export const several = (one: string, before: string[] | undefined): string[] => [...(before ?? []), one]
 
 export const exists = (path: string): boolean => existsSync(path)
 export { MOST_THREADS }

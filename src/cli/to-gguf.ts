@@ -4,7 +4,7 @@ import { UsageError } from '../core/errors.js'
 import { parseAdapter } from './adapter-argument.js'
 import { ggufOptions } from './gguf-options.js'
 import type { CommandContext } from './exit.js'
-import { addCommonOptions, addGgufOptions, exists, newCommand, type GgufFlags } from './options.js'
+import { addCommonOptions, addGgufOptions, exists, newCommand, several, type GgufFlags } from './options.js'
 
 interface ConvertFlags extends GgufFlags {
   readonly adapter?: readonly string[]
@@ -16,7 +16,7 @@ export function toGguf(context: CommandContext, name = 'to-gguf'): Command {
   const command = newCommand(name)
     .description('Converts a Hugging Face model folder to GGUF, with LoRA adapters merged in the same pass, and writes a Modelfile for Ollama.')
     .argument('[model]', 'folder of the model')
-    .option('--adapter <A[@WEIGHT]>', 'LoRA adapter to merge; may be given several times', (one: string, before: string[] = []) => [...before, one])
+    .option('--adapter <A[@WEIGHT]>', 'LoRA adapter to merge; may be given several times', several)
     .option('-o, --outfile <F>', 'output file or folder; {ftype} and {FTYPE} stand for the type (default: by name and type, in the model’s folder)')
     .option('--print-supported-models', 'list the architectures that can be converted')
   return addCommonOptions(addGgufOptions(command)).action((model: string | undefined, flags: ConvertFlags) => convert(model, flags, context))

@@ -15,7 +15,7 @@ const BY_DTYPE: ReadonlyMap<string, QuantType> = new Map(Object.entries(PLAIN).m
 
 /** The stored type of a GGUF tensor. */
 export function fromQuantType(type: QuantType): StoredType {
-  return isBlockType(type) ? type : PLAIN[type as keyof typeof PLAIN]
+  return isBlockType(type) ? type : PLAIN[type]
 }
 
 /** The GGUF type of a stored tensor, or undefined for those that GGUF does not have. */

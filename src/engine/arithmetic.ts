@@ -1,12 +1,14 @@
-/** Binds the plain-JS truth to the interface that the engine calls. Kernels bind here too, with the same bytes. */
-import type { Arithmetic } from '../core/arithmetic.js'
+/** Binds the plain-JS truth to the interface that the engine calls, and the kernels, which give the same bytes. */
 import { widenBf16s, widenF16s } from '../core/float16.js'
+import { Arena } from '../kernels/arena.js'
+import { createKernelArithmetic, type TileArithmetic } from '../kernels/kernel-arithmetic.js'
+import { openKernels } from '../kernels/load.js'
 import { add, lowRank } from '../merge/reference.js'
 import { BLOCK_ENCODERS } from '../quantize/block-encoders.js'
 import { BLOCK_DECODERS } from '../quantize/decode.js'
 import { ENCODERS } from '../quantize/reference.js'
 
-export const PLAIN_ARITHMETIC: Arithmetic = {
+export const PLAIN_ARITHMETIC: TileArithmetic = {
   widen(type, bytes, into) {
     const bits = new Uint32Array(into.buffer, into.byteOffset, into.length)
     if (type === 'F32') new Uint8Array(into.buffer, into.byteOffset, into.byteLength).set(bytes)
@@ -19,4 +21,39 @@ export const PLAIN_ARITHMETIC: Arithmetic = {
     if (type === 'f32' || type === 'f16' || type === 'bf16') ENCODERS[type](from, into)
     else BLOCK_ENCODERS[type](from, into, cols, importance)
   },
+
+  addDelta(into, delta, norms) {
+    const [ofDelta, ofWeight] = [new Float64Array(4), new Float64Array(4)]
+    for (let i = 0; i < into.length; i++) {
+      ofDelta[i & 3]! += delta[i]! * delta[i]!
+      ofWeight[i & 3]! += into[i]! * into[i]!
+    }
+    norms.delta += sumOfParts(ofDelta)
+    norms.weight += sumOfParts(ofWeight)
+    add(into, delta)
+  },
+
+  largestMagnitude(values) {
+    const bits = new Uint32Array(values.buffer, values.byteOffset, values.length)
+    let largest = 0
+    for (let i = 0; i < bits.length; i++) largest = Math.max(largest, bits[i]! & 0x7fff_ffff)
+    return largest
+  },
+}
+
+/** What a worker computes with, and the memory that this works in without copies. */
+export interface Workshop {
+  readonly arithmetic: TileArithmetic
+  readonly arena: Arena
+}
+
+/** The kernels where they run, else plain JavaScript. @param bytes that the arena shall hold */
+export function openWorkshop(bytes: number): Workshop {
+  const kernels = openKernels(bytes)
+  if (kernels === undefined) return { arithmetic: PLAIN_ARITHMETIC, arena: new Arena(new ArrayBuffer(bytes), 0, bytes) }
+  return { arithmetic: createKernelArithmetic(kernels, PLAIN_ARITHMETIC), arena: kernels.arena }
+}
+
+function sumOfParts(parts: Float64Array): number {
+  return parts[0]! + parts[1]! + (parts[2]! + parts[3]!)
 }

@@ -2,39 +2,38 @@
  * Evaluates row programs: rows [first, first + count) of an output tensor as f32, in memory bounded by the tile. The one
  * place that knows what each node of core/row-program.ts means.
  */
-import { isReadableType, type Arithmetic, type ReadableType } from '../core/arithmetic.js'
+import { isReadableType, type ReadableType } from '../core/arithmetic.js'
 import { InternalError, MismatchError } from '../core/errors.js'
 import { permutedRow, programShape, type MatrixView, type RowProgram } from '../core/row-program.js'
 import { elementCount } from '../core/shape.js'
 import { storedBytes } from '../core/stored-types.js'
 import type { TensorInfo } from '../core/tensor-info.js'
-import { countNonFinite } from '../quantize/range.js'
+import type { Arena } from '../kernels/arena.js'
+import type { Norms, TileArithmetic } from '../kernels/kernel-arithmetic.js'
+import type { Workshop } from './arithmetic.js'
 import type { TileReader } from './tile-reader.js'
 
-/** What merging did to a tile: squares of the norms of ΔW and of W, in f64, element by element in order. */
-export interface TileNorms {
-  delta: number
-  weight: number
-}
+const F32_INFINITY = 0x7f80_0000
 
-/** Evaluates programs for one worker. Not reentrant: its buffers are reused from tile to tile. */
+/** Evaluates programs for one worker. Not reentrant: its buffers lie on the stack of the worker's arena. */
 export class Evaluator {
-  /** Norms since the caller last set them to zero. */
-  readonly norms: TileNorms = { delta: 0, weight: 0 }
+  /** What merging did since the caller last set them to zero. */
+  readonly norms: Norms = { delta: 0, weight: 0 }
   private readonly reader: TileReader
-  private readonly arithmetic: Arithmetic
+  private readonly arithmetic: TileArithmetic
+  private readonly arena: Arena
   private readonly factors = new Map<MatrixView, Float32Array>()
-  private readonly buffers: ArrayBuffer[] = []
-  private depth = 0
 
-  constructor(reader: TileReader, arithmetic: Arithmetic) {
+  constructor(reader: TileReader, { arithmetic, arena }: Workshop) {
     this.reader = reader
     this.arithmetic = arithmetic
+    this.arena = arena
   }
 
   /** Drops the factors of the tensor before: call when a new output tensor begins. */
   forgetFactors(): void {
     this.factors.clear()
+    this.arena.forget()
   }
 
   /** Writes rows [first, first + into.length / cols) of `program` into `into`, which the caller owns. */
@@ -84,17 +83,13 @@ export class Evaluator {
 
   private add({ base, deltas }: Extract<RowProgram, { op: 'add' }>, first: number, into: Float32Array): void {
     this.rows(base, first, into)
-    const kept = takeNonFinite(into)
+    const kept = this.takeNonFinite(into)
     this.borrowFloats(into.length, (sum) => {
       this.sumOf(deltas, first, sum)
       for (const index of kept.keys()) sum[index] = 0
-      for (let i = 0; i < into.length; i++) {
-        this.norms.weight += into[i]! * into[i]!
-        this.norms.delta += sum[i]! * sum[i]!
-      }
-      this.arithmetic.add(into, sum)
+      this.arithmetic.addDelta(into, sum, this.norms)
     })
-    if (countNonFinite(into) > 0) throw this.grewTooLarge(base, first, into)
+    if (this.hasNonFinite(into)) throw this.grewTooLarge(base, first, into)
     giveBack(into, kept)
   }
 
@@ -138,7 +133,7 @@ export class Evaluator {
   private factor(view: MatrixView): Float32Array {
     const known = this.factors.get(view)
     if (known !== undefined) return known
-    const values = new Float32Array(view.rows * view.cols)
+    const values = floatsOf(this.arena.keep(view.rows * view.cols * 4))
     this.viewRows(view, 0, values)
     this.factors.set(view, values)
     return values
@@ -148,13 +143,13 @@ export class Evaluator {
   private viewRows(view: MatrixView, first: number, into: Float32Array): void {
     if (view.colStride !== 1 || view.rowStride !== view.cols) return this.stridedRows(view, first, into)
     this.read(view.tensor, view.offset + first * view.cols, into)
-    if (countNonFinite(into) > 0) throw notFinite(view.tensor, into, view.offset + first * view.cols)
+    if (this.hasNonFinite(into)) throw notFinite(view.tensor, into, view.offset + first * view.cols)
   }
 
   private stridedRows(view: MatrixView, first: number, into: Float32Array): void {
     this.borrowFloats(elementCount(view.tensor.shape), (all) => {
       this.read(view.tensor, 0, all)
-      if (countNonFinite(all) > 0) throw notFinite(view.tensor, all, 0)
+      if (this.hasNonFinite(all)) throw notFinite(view.tensor, all, 0)
       for (let i = 0; i < into.length; i++) {
         const col = i % view.cols
         into[i] = all[view.offset + (first + (i - col) / view.cols) * view.rowStride + col * view.colStride]!
@@ -178,19 +173,34 @@ export class Evaluator {
   }
 
   private borrowFloats(count: number, use: (buffer: Float32Array) => void): void {
-    this.borrow(count * 4, (bytes) => use(new Float32Array(bytes.buffer, bytes.byteOffset, count)))
+    this.borrow(count * 4, (bytes) => use(floatsOf(bytes)))
   }
 
-  /** Lends a buffer for the time of `use`; deeper calls get other buffers, later calls the same again. */
+  /** Lends a buffer for the time of `use`. */
   private borrow(byteLength: number, use: (buffer: Uint8Array) => void): void {
-    const slot = this.depth++
-    let buffer = this.buffers[slot]
-    if (buffer === undefined || buffer.byteLength < byteLength) this.buffers[slot] = buffer = new ArrayBuffer(byteLength)
+    const mark = this.arena.mark()
     try {
-      use(new Uint8Array(buffer, 0, byteLength))
+      use(this.arena.take(byteLength))
     } finally {
-      this.depth--
+      this.arena.release(mark)
     }
+  }
+
+  private hasNonFinite(values: Float32Array): boolean {
+    return this.arithmetic.largestMagnitude(values) >= F32_INFINITY
+  }
+
+  /** Takes NaN and infinity out of a tile, as bits by index: a sum would quiet a NaN or change its payload, and the norms would be lost. */
+  private takeNonFinite(values: Float32Array): Map<number, number> {
+    const taken = new Map<number, number>()
+    if (!this.hasNonFinite(values)) return taken
+    const bits = new Uint32Array(values.buffer, values.byteOffset, values.length)
+    for (let i = 0; i < bits.length; i++) {
+      if (Number.isFinite(values[i])) continue
+      taken.set(i, bits[i]!)
+      values[i] = 0
+    }
+    return taken
   }
 }
 
@@ -207,19 +217,6 @@ function notFinite(tensor: TensorInfo, values: Float32Array, first: number): Mis
   })
 }
 
-/** Takes NaN and infinity out of a tile, as bits by index: a sum would quiet a NaN or change its payload, and the norms would be lost. */
-function takeNonFinite(values: Float32Array): Map<number, number> {
-  const taken = new Map<number, number>()
-  if (countNonFinite(values) === 0) return taken
-  const bits = new Uint32Array(values.buffer, values.byteOffset, values.length)
-  for (let i = 0; i < bits.length; i++) {
-    if (Number.isFinite(values[i])) continue
-    taken.set(i, bits[i]!)
-    values[i] = 0
-  }
-  return taken
-}
-
 function giveBack(values: Float32Array, taken: ReadonlyMap<number, number>): void {
   const bits = new Uint32Array(values.buffer, values.byteOffset, values.length)
   for (const [index, one] of taken) bits[index] = one
@@ -227,4 +224,8 @@ function giveBack(values: Float32Array, taken: ReadonlyMap<number, number>): voi
 
 function bytesOf(values: Float32Array): Uint8Array {
   return new Uint8Array(values.buffer, values.byteOffset, values.byteLength)
+}
+
+function floatsOf(bytes: Uint8Array): Float32Array {
+  return new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4)
 }

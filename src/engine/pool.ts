@@ -3,7 +3,8 @@ import { availableParallelism } from 'node:os'
 import { setImmediate } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
 import { CancelledError, InternalError, revivedError, type PlainError, type ToolkitError } from '../core/errors.js'
-import { PLAIN_ARITHMETIC } from './arithmetic.js'
+import { openWorkshop } from './arithmetic.js'
+import { bufferBytes } from './memory.js'
 import { runTiles } from './run-tiles.js'
 import { stopTiles, totalTiles, type TileJob } from './tile-job.js'
 
@@ -28,7 +29,7 @@ export async function runJob(job: TileJob, threads: number, signal?: AbortSignal
   if (signal?.aborted) throw new CancelledError()
   signal?.addEventListener('abort', stop, { once: true })
   try {
-    if (threads === 1) await runTiles(job, PLAIN_ARITHMETIC, () => setImmediate())
+    if (threads === 1) await runTiles(job, openWorkshop(bufferBytes(job.tensors)), () => setImmediate())
     else await runWorkers(job, threads)
   } finally {
     signal?.removeEventListener('abort', stop)

@@ -3,17 +3,20 @@
  * thread, or in the main thread when the work is small.
  */
 import { createHash } from 'node:crypto'
-import type { Arithmetic } from '../core/arithmetic.js'
 import type { ByteSink } from '../core/bytes.js'
 import { QUANT_TYPES, quantBytes } from '../core/quant-types.js'
 import { programShape } from '../core/row-program.js'
 import type { TensorInfo } from '../core/tensor-info.js'
 import type { PlannedTensor } from '../plan/plan.js'
 import { checkRange, countNonFinite, countNonFiniteHalves } from '../quantize/range.js'
+import type { Workshop } from './arithmetic.js'
 import { Evaluator } from './evaluate.js'
 import { openFileSink } from './file-sink.js'
 import { takeTile, tensorOfTile, writeRecord, type TileJob } from './tile-job.js'
 import { createTileReader, type TileReader } from './tile-reader.js'
+
+/** The bits of 65504, the largest f16: a tile without anything larger needs no closer look, whatever its type. */
+const EVERY_TYPE_HOLDS = 0x477f_e000
 
 type RowsProgram = Extract<PlannedTensor['program'], { kind: 'rows' }>
 
@@ -21,8 +24,8 @@ type RowsProgram = Extract<PlannedTensor['program'], { kind: 'rows' }>
  * Works until no tile is left.
  * @param pause  called between tiles: lets the main thread's timers and signals run
  */
-export async function runTiles(job: TileJob, arithmetic: Arithmetic, pause?: () => Promise<void>): Promise<void> {
-  const worker = new TileWorker(job, arithmetic)
+export async function runTiles(job: TileJob, workshop: Workshop, pause?: () => Promise<void>): Promise<void> {
+  const worker = new TileWorker(job, workshop)
   try {
     for (let tile = takeTile(job); tile >= 0; tile = takeTile(job)) {
       worker.run(tile)
@@ -36,19 +39,17 @@ export async function runTiles(job: TileJob, arithmetic: Arithmetic, pause?: () 
 
 class TileWorker {
   private readonly job: TileJob
-  private readonly arithmetic: Arithmetic
+  private readonly workshop: Workshop
   private readonly reader: TileReader
   private readonly evaluator: Evaluator
   private readonly sinks = new Map<number, ByteSink>()
   private current = -1
-  private values = new Float32Array(0)
-  private bytes = new Uint8Array(0)
 
-  constructor(job: TileJob, arithmetic: Arithmetic) {
+  constructor(job: TileJob, workshop: Workshop) {
     this.job = job
-    this.arithmetic = arithmetic
+    this.workshop = workshop
     this.reader = createTileReader()
-    this.evaluator = new Evaluator(this.reader, arithmetic)
+    this.evaluator = new Evaluator(this.reader, workshop)
   }
 
   run(tile: number): void {
@@ -60,10 +61,12 @@ class TileWorker {
     this.evaluator.norms.delta = 0
     this.evaluator.norms.weight = 0
     const { program } = tensor
+    const mark = this.workshop.arena.mark()
     const { output, position, nonFinite } = program.kind === 'bytes' ? this.copy(program.tensor, tensor, unit) : this.compute(program, tensor, unit)
     this.sinkOf(tensor.file).write(output, tensor.offset + position)
     const digest = createHash('sha256').update(output).digest()
     writeRecord(this.job, tile, { digest, deltaSquares: this.evaluator.norms.delta, weightSquares: this.evaluator.norms.weight, nonFinite }, output.byteLength)
+    this.workshop.arena.release(mark)
   }
 
   close(): void {
@@ -78,7 +81,7 @@ class TileWorker {
   }
 
   private copy(source: TensorInfo, tensor: PlannedTensor, from: number): { output: Uint8Array; position: number; nonFinite: number } {
-    const output = this.outputBuffer(Math.min(tensor.tile, source.byteLength - from))
+    const output = this.workshop.arena.take(Math.min(tensor.tile, source.byteLength - from))
     this.reader.read(source.source, output, source.offset + from)
     return { output, position: from, nonFinite: countNonFiniteBytes(output, source) }
   }
@@ -86,12 +89,13 @@ class TileWorker {
   private compute(program: RowsProgram, tensor: PlannedTensor, first: number): { output: Uint8Array; position: number; nonFinite: number } {
     const { rows, cols } = programShape(program.rows)
     const elements = Math.min(tensor.tile, rows - first) * cols
-    if (this.values.length < elements) this.values = new Float32Array(elements)
-    const values = this.values.subarray(0, elements)
+    const buffer = this.workshop.arena.take(elements * 4)
+    const values = new Float32Array(buffer.buffer, buffer.byteOffset, elements)
     this.evaluator.rows(program.rows, first, values)
     const place = { file: this.job.outputs[tensor.file]?.name ?? '', tensor: tensor.name }
-    const nonFinite = checkRange(program.encode, values, place, first * cols, this.job.clampOverflow)
-    const output = this.outputBuffer(quantBytes(program.encode, elements))
+    const isSmall = this.workshop.arithmetic.largestMagnitude(values) <= EVERY_TYPE_HOLDS
+    const nonFinite = isSmall ? 0 : checkRange(program.encode, values, place, first * cols, this.job.clampOverflow)
+    const output = this.workshop.arena.take(quantBytes(program.encode, elements))
     this.encode(program, rows, first, values, output)
     return { output, position: ((first * cols) / QUANT_TYPES[program.encode].blockElements) * QUANT_TYPES[program.encode].blockBytes, nonFinite }
   }
@@ -99,13 +103,13 @@ class TileWorker {
   /** A stack of matrices has weights for each of them; a tile may reach from one into the next. */
   private encode({ encode: type, importance, rows: program }: RowsProgram, rows: number, first: number, values: Float32Array, output: Uint8Array): void {
     const { cols } = programShape(program)
-    if (importance === undefined) return this.arithmetic.encode(type, values, output, cols)
+    if (importance === undefined) return this.workshop.arithmetic.encode(type, values, output, cols)
     const rowsOfMatrix = (rows * cols) / importance.length
     for (let row = first; row < first + values.length / cols;) {
       const matrix = Math.floor(row / rowsOfMatrix)
       const end = Math.min(first + values.length / cols, (matrix + 1) * rowsOfMatrix)
       const [from, to] = [(row - first) * cols, (end - first) * cols]
-      this.arithmetic.encode(
+      this.workshop.arithmetic.encode(
         type,
         values.subarray(from, to),
         output.subarray(quantBytes(type, from), quantBytes(type, to)),
@@ -123,11 +127,6 @@ class TileWorker {
     const sink = openFileSink(path, name)
     this.sinks.set(file, sink)
     return sink
-  }
-
-  private outputBuffer(byteLength: number): Uint8Array {
-    if (this.bytes.byteLength < byteLength) this.bytes = new Uint8Array(byteLength)
-    return this.bytes.subarray(0, byteLength)
   }
 }
 

@@ -1,12 +1,14 @@
 /** Entry of a worker thread: runs tiles until none is left; a failure goes to the main thread as plain data. */
 import { parentPort, workerData } from 'node:worker_threads'
 import { plainError } from '../core/errors.js'
-import { PLAIN_ARITHMETIC } from './arithmetic.js'
+import { openWorkshop } from './arithmetic.js'
+import { bufferBytes } from './memory.js'
 import { runTiles } from './run-tiles.js'
 import type { TileJob } from './tile-job.js'
 
 try {
-  await runTiles(workerData as TileJob, PLAIN_ARITHMETIC)
+  const job = workerData as TileJob
+  await runTiles(job, openWorkshop(bufferBytes(job.tensors)))
 } catch (error) {
   parentPort?.postMessage(plainError(error))
 }

@@ -45,7 +45,9 @@ async function choose(base: Folder | undefined, adapters: readonly Folder[], ask
   if (first === undefined) return { tokenizer: undefined, decisions: [] }
   for (const { folder } of others) {
     if (!(await compareTokenizers(first.folder, folder)).differs) continue
-    throw new MismatchError(`the adapters ${first.folder.baseName} and ${folder.baseName} bring different tokenizers. Choose with --tokenizer base|DIR.`, { file: folder.label })
+    throw new MismatchError(`the adapters ${first.folder.baseName} and ${folder.baseName} bring different tokenizers. Choose with --tokenizer base|DIR.`, {
+      file: folder.label,
+    })
   }
   return choice(first.folder, base, `which the adapter was trained with: ${first.reasons.join('; ')}`)
 }
@@ -76,7 +78,9 @@ async function withTemplates(folder: Folder, base: Folder | undefined): Promise<
     name === 'default' ? 'chat_template.jinja' : `${TEMPLATE_FOLDER}${name}.jinja`,
     new TextEncoder().encode(text),
   ])
-  return templates.length === 0 ? { folder, note: '' } : { folder: overlaid(folder, new Map(templates)), note: '; its chat template is the base’s, for it brings none' }
+  return templates.length === 0
+    ? { folder, note: '' }
+    : { folder: overlaid(folder, new Map(templates)), note: '; its chat template is the base’s, for it brings none' }
 }
 
 /** A folder with some files more, held in memory. */

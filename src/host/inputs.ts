@@ -4,7 +4,7 @@ import { basename, dirname, join } from 'node:path'
 import { openAdapter } from '../adapters/resolve.js'
 import { readBackwards } from '../architectures/backwards.js'
 import { isReadableType } from '../core/arithmetic.js'
-import type { Folder } from '../core/bytes.js'
+import type { ByteDescriptor, Folder } from '../core/bytes.js'
 import { UsageError } from '../core/errors.js'
 import type { GgufFacts, Model } from '../core/model.js'
 import type { TensorInfo } from '../core/tensor-info.js'
@@ -24,25 +24,51 @@ export interface Inputs {
   /** Set when the tokenizer is not the base's. */
   readonly tokenizer: TokenizerFiles | undefined
   readonly decisions: readonly string[]
+  /** Every file that was opened in the folders above so far, and that will be. */
+  readonly consulted: ReadonlySet<ByteDescriptor>
 }
 
 /** @throws ToolkitError of whatever does not fit */
 export async function openInputs(basePath: string, adapters: readonly AdapterOption[], { tokenizer }: CommonOptions): Promise<Inputs> {
-  const base = await openBase(basePath)
+  const consulted = new Set<ByteDescriptor>()
+  const base = await watchedModel(await openBase(basePath), consulted)
   const known = adapters.length > 0 && base.gguf !== undefined ? knownToAdapters(base, base.gguf) : base.tensors
   const opened: { weighted: WeightedAdapter; folder: Folder }[] = []
   for (const { path, weight = 1 } of adapters) {
     if (!Number.isFinite(weight)) throw new UsageError(`the weight of ${path} is ${weight}; a finite number is wanted.`)
     const place = adapterPlace(path)
-    const folder = await openFolder(place.folder)
+    const folder = watched(await openFolder(place.folder), consulted)
     const adapter = await openAdapter(folder, known, place.weightsName)
     // one adapter needs no order; several are ordered by what they hold, not by how they were typed
     const digests = adapters.length < 2 ? [] : await Promise.all(adapter.files.map((name) => fileDigest(join(place.folder, name))))
     opened.push({ weighted: { adapter: { ...adapter, label: path }, weight, digest: digests.join('+') }, folder })
   }
-  if (base.gguf !== undefined) return { base, adapters: opened.map(({ weighted }) => weighted), tokenizer: undefined, decisions: [] }
-  const chosen = await chooseTokenizer(base, opened.map(({ folder }) => folder), tokenizer)
-  return { base, adapters: opened.map(({ weighted }) => weighted), ...chosen }
+  if (base.gguf !== undefined) return { base, adapters: opened.map(({ weighted }) => weighted), tokenizer: undefined, decisions: [], consulted }
+  const chosen = await chooseTokenizer(
+    base,
+    opened.map(({ folder }) => folder),
+    tokenizer,
+  )
+  return { base, adapters: opened.map(({ weighted }) => weighted), ...chosen, consulted }
+}
+
+/** A folder that notes which of its files are opened. */
+function watched<F extends Folder>(folder: F, opened: Set<ByteDescriptor>): F {
+  return {
+    ...folder,
+    open: async (name: string) => {
+      const source = await folder.open(name)
+      opened.add(source.descriptor)
+      return source
+    },
+  }
+}
+
+async function watchedModel(model: Model, opened: Set<ByteDescriptor>): Promise<Model> {
+  if (model.folder === undefined) return model
+  const folder = watched(model.folder, opened)
+  if (model.config !== undefined) await folder.open('config.json') // read before it was watched
+  return { ...model, folder }
 }
 
 /** A GGUF by its name, everything else as a model of Hugging Face. */

@@ -1,6 +1,7 @@
 /** Plans from paths: opens inputs, finds the place of the output, and calls the pure planners. */
 import { accessSync, constants, existsSync, readFileSync, realpathSync, statSync } from 'node:fs'
 import { basename, dirname, join, relative, resolve } from 'node:path'
+import type { ByteDescriptor } from '../core/bytes.js'
 import { FileSystemError, FormatError, UsageError } from '../core/errors.js'
 import { parseJsonObject, type JsonObject } from '../core/json.js'
 import { planGguf as planGgufPure } from '../plan/plan-gguf.js'
@@ -8,6 +9,7 @@ import { planMerge as planMergePure } from '../plan/plan-merge.js'
 import { planRegguf, type RegGufRequest } from '../plan/plan-regguf.js'
 import type { QuantizeRequest } from '../plan/quantize-stage.js'
 import type { Plan } from '../plan/plan.js'
+import { openFile } from '../sources/files.js'
 import { checkFileName } from './file-names.js'
 import { openInputs } from './inputs.js'
 import { openQuantization, recordedQuantization } from './quantization.js'
@@ -23,7 +25,7 @@ const MOST_METADATA_BYTES = 8_388_608
  */
 export async function planMerge(options: MergeOptions): Promise<Plan> {
   if (options.adapters.length === 0) throw new UsageError('no adapter is given: nothing to merge.')
-  const { base, adapters, tokenizer, decisions } = await openInputs(options.base, options.adapters, options)
+  const { base, adapters, tokenizer, decisions, consulted } = await openInputs(options.base, options.adapters, options)
   const isFile = /\.safetensors$/i.test(options.out)
   const name = checkFileName(basename(resolve(options.out)))
   const root = isFile ? dirname(resolve(options.out)) : options.out
@@ -46,7 +48,7 @@ export async function planMerge(options: MergeOptions): Promise<Plan> {
     decisions,
   })
   refuseInputFiles(plan, [options.base, ...options.adapters.map(({ path }) => path), options.tokenizer ?? ''])
-  return plan
+  return { ...plan, consulted: [...consulted] }
 }
 
 /**
@@ -55,7 +57,7 @@ export async function planMerge(options: MergeOptions): Promise<Plan> {
  */
 export async function planGguf(options: GgufOptions): Promise<Plan> {
   if (options.vocabOnly === true && options.noVocab === true) throw new UsageError('--vocab-only and --no-vocab exclude each other.')
-  const { base, adapters, tokenizer, decisions } = await openInputs(options.model, options.adapters ?? [], options)
+  const { base, adapters, tokenizer, decisions, consulted } = await openInputs(options.model, options.adapters ?? [], options)
   const output = outputPlace(options)
   const quantize = await openQuantization(options.quantize)
   if (base.gguf !== undefined) return planFromGguf(options, { ...base, gguf: base.gguf }, adapters, quantize)
@@ -89,14 +91,26 @@ export async function planGguf(options: GgufOptions): Promise<Plan> {
     decisions,
   })
   refuseInputFiles(plan, [options.model, ...(options.adapters ?? []).map(({ path }) => path), options.tokenizer ?? '', options.metadata ?? ''])
-  return plan
+  return { ...plan, consulted: [...consulted, ...(await descriptorsOf([options.metadata, options.quantize?.imatrix]))] }
+}
+
+async function descriptorsOf(paths: readonly (string | undefined)[]): Promise<ByteDescriptor[]> {
+  return Promise.all(paths.flatMap((path) => (path === undefined ? [] : [openFile(path).then(({ descriptor }) => descriptor)])))
 }
 
 /** The same from a GGUF: what is derived from a folder is in its metadata already. */
-async function planFromGguf(options: GgufOptions, base: RegGufRequest['base'], adapters: RegGufRequest['adapters'], quantize: Omit<QuantizeRequest, 'fileType'>): Promise<Plan> {
+async function planFromGguf(
+  options: GgufOptions,
+  base: RegGufRequest['base'],
+  adapters: RegGufRequest['adapters'],
+  quantize: Omit<QuantizeRequest, 'fileType'>,
+): Promise<Plan> {
   refuseFolderOptions(options)
   if (options.outtype === 'auto') throw new UsageError('--outtype auto is for folders; leave it out to keep every tensor’s type, or name a type.')
-  const output = options.outfile === undefined ? { root: (adapters.length > 0 || !isOwnFolder(dirname(options.model))) ? '.' : dirname(options.model), name: undefined } : outputPlace(options)
+  const output =
+    options.outfile === undefined
+      ? { root: adapters.length > 0 || !isOwnFolder(dirname(options.model)) ? '.' : dirname(options.model), name: undefined }
+      : outputPlace(options)
   const plan = await planRegguf({
     base,
     adapters,
@@ -114,7 +128,14 @@ async function planFromGguf(options: GgufOptions, base: RegGufRequest['base'], a
 }
 
 function refuseFolderOptions({ vocabOnly, noVocab, pre, metadata, modelName, tokenizer }: GgufOptions): void {
-  const given = Object.entries({ '--vocab-only': vocabOnly, '--no-vocab': noVocab, '--pre': pre, '--metadata': metadata, '--model-name': modelName, '--tokenizer': tokenizer })
+  const given = Object.entries({
+    '--vocab-only': vocabOnly,
+    '--no-vocab': noVocab,
+    '--pre': pre,
+    '--metadata': metadata,
+    '--model-name': modelName,
+    '--tokenizer': tokenizer,
+  })
   const wrong = given.filter(([, value]) => value !== undefined && value !== false).map(([name]) => name)
   if (wrong.length > 0) throw new UsageError(`${wrong.join(', ')}: for a model folder; a GGUF keeps its metadata (change a key with --override-kv).`)
 }

@@ -40,19 +40,30 @@ export function mergeModel(model: Model, given: readonly WeightedAdapter[], back
     const back = backwards?.(base)
     const own = deltas.get(back?.name ?? name) ?? []
     if (own.length > 0 && !isReadableType(base.dtype)) {
-      throw new UnsupportedError(`is ${base.dtype}, which cannot be merged into. Use the 16-bit model that this one was made from.`, { file: base.source.name, tensor: name })
+      throw new UnsupportedError(`is ${base.dtype}, which cannot be merged into. Use the 16-bit model that this one was made from.`, {
+        file: base.source.name,
+        tensor: name,
+      })
     }
     const read: RowProgram = { op: 'read', tensor: base }
     const program = own.length > 0 && back !== undefined ? back.toGguf(mergedProgram(back.original, own)) : mergedProgram(read, own)
     tensors.set(name, { base, program, applied: own.map(appliedDelta) })
   }
-  const planned = adapters.map(({ adapter, weight, digest }) => ({ label: adapter.label, kind: adapter.kind, weight, tensorCount: adapter.deltas.length, digest }))
+  const planned = adapters.map(({ adapter, weight, digest }) => ({
+    label: adapter.label,
+    kind: adapter.kind,
+    weight,
+    tensorCount: adapter.deltas.length,
+    digest,
+  }))
   return { tensors, adapters: planned, notes: [...given.flatMap(({ adapter }) => adapter.notes), ...notes] }
 }
 
 /** One sentence per adapter, for the user. */
 export function mergeDecisions({ adapters }: MergedModel): string[] {
-  return adapters.map(({ label, kind, weight, tensorCount }) => `${lastPart(label)}: ${kind}, ${tensorCount} tensors${weight === 1 ? '' : `, weight ${weight}`}`)
+  return adapters.map(
+    ({ label, kind, weight, tensorCount }) => `${lastPart(label)}: ${kind}, ${tensorCount} tensors${weight === 1 ? '' : `, weight ${weight}`}`,
+  )
 }
 
 function appliedDelta({ delta, weight, adapter }: WeightedDelta): AppliedDelta {

@@ -45,7 +45,8 @@ export async function planRegguf(request: RegGufRequest): Promise<Plan> {
   const merged = mergeModel(base, request.adapters, backwards)
   const kept = base.gguf.keyValues.filter(({ key }) => !SPLIT_KEYS.has(key))
   const stored = draftsOf(merged)
-  const { drafts, keyValues, notes } = quantize === undefined ? { drafts: stored, keyValues: kept, notes: [] } : quantizeStage(stored, kept, architecture, quantize)
+  const { drafts, keyValues, notes } =
+    quantize === undefined ? { drafts: stored, keyValues: kept, notes: [] } : quantizeStage(stored, kept, architecture, quantize)
   const typeName = quantize === undefined ? '' : ALL_FILE_TYPES[quantize.fileType].name
   const name = request.output.name === undefined ? defaultName(base.identity, typeName) : fillTemplate(request.output.name, typeName)
   const { files, tensors } = layOutGguf(drafts, keyValues, name, request.split, base.gguf.alignment, request.tileElements)
@@ -80,7 +81,8 @@ function draftsOf({ tensors }: MergedModel): GgufDraft[] {
     const type = toQuantType(base.dtype)
     const place = { file: base.source.name, tensor: name }
     if (type === undefined) throw new UnsupportedError(`is ${base.dtype}, which GGUF does not have.`, place)
-    if (applied.length > 0 && !(isReadableType(base.dtype) && isEncodedType(type))) throw new UnsupportedError(`is ${type}, which cannot be encoded again; give --outtype.`, place)
+    if (applied.length > 0 && !(isReadableType(base.dtype) && isEncodedType(type)))
+      throw new UnsupportedError(`is ${type}, which cannot be encoded again; give --outtype.`, place)
     return { name, shape: base.shape, type, program, from: [name], applied }
   })
 }

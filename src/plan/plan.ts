@@ -92,11 +92,13 @@ export interface Plan {
   readonly decisions: readonly string[]
   /** What the user should worry about, one sentence each. */
   readonly warnings: readonly string[]
+  /** Files that the plan was made from besides weights: configs, tokenizers, model cards, metadata. */
+  readonly consulted?: readonly ByteDescriptor[]
   /** What the user asked for, for the receipt: option names and values, no paths. */
   readonly options: Readonly<Record<string, string | number | boolean>>
 }
 
-/** Files of the plan's inputs, each once, in order of use. */
+/** Files that go into the output, each once: weights in order of use, copied files, then what the plan was made from. */
 export function inputsOf(plan: Plan): ByteDescriptor[] {
   const found = new Map<string, ByteDescriptor>()
   const add = (source: ByteDescriptor): void => void found.set(source.kind === 'file' ? source.path : source.name, source)
@@ -105,11 +107,15 @@ export function inputsOf(plan: Plan): ByteDescriptor[] {
     else for (const tensor of tensorsOf(program.rows)) add(tensor.source)
   }
   for (const { content } of plan.sideFiles) if (content.kind === 'copy') add(content.source)
+  for (const source of plan.consulted ?? []) add(source)
   return [...found.values()]
 }
 
 /** Bytes of all files that the plan writes, without receipt. */
 export function outputBytes(plan: Plan): number {
-  const side = plan.sideFiles.reduce((sum, { content }) => sum + (content.kind === 'copy' ? content.source.byteLength : new TextEncoder().encode(content.text).length), 0)
+  const side = plan.sideFiles.reduce(
+    (sum, { content }) => sum + (content.kind === 'copy' ? content.source.byteLength : new TextEncoder().encode(content.text).length),
+    0,
+  )
   return plan.files.reduce((sum, file) => sum + file.byteLength, side)
 }

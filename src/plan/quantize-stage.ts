@@ -54,14 +54,25 @@ export function quantizeStage(drafts: readonly GgufDraft[], keyValues: readonly 
       overrides,
       ...(imatrix === undefined
         ? {}
-        : { importance: { file: imatrix.file, datasets: imatrix.matrix.datasets, entryCount: imatrix.matrix.entries.size, chunkCount: imatrix.matrix.chunkCount } }),
+        : {
+            importance: {
+              file: imatrix.file,
+              datasets: imatrix.matrix.datasets,
+              entryCount: imatrix.matrix.entries.size,
+              chunkCount: imatrix.matrix.chunkCount,
+            },
+          }),
       ...(plan.layers === undefined ? {} : { pruned: { architecture, layers: plan.layers } }),
     }),
     notes: plan.notes,
   }
 }
 
-function quantized(draft: GgufDraft, { name, type, quantized: isQuantized, importance }: QuantizePlan['tensors'][number], entries: Imatrix['entries'] | undefined): GgufDraft {
+function quantized(
+  draft: GgufDraft,
+  { name, type, quantized: isQuantized, importance }: QuantizePlan['tensors'][number],
+  entries: Imatrix['entries'] | undefined,
+): GgufDraft {
   const weights = importance === undefined ? undefined : entries?.get(importance)?.values
   return {
     ...draft,

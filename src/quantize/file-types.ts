@@ -125,7 +125,7 @@ export function parseFileType(option: string, typed: string): AnyFileType {
     const { name: shown, nearest } = UNSUPPORTED_FILE_TYPES[name]
     throw new UnsupportedError(`${option} ${shown}: this type cannot be written here; the nearest that can is ${nearest}.`)
   }
-  throw new UsageError(`${option} takes ${Object.keys(ALL_FILE_TYPES).join(', ')}, not ${quoted(typed)}.`)
+  throw new UsageError(`${option} takes auto, ${Object.keys(ALL_FILE_TYPES).join(', ')}, not ${quoted(typed)}.`)
 }
 
 /** The file types that the converter makes by itself. */

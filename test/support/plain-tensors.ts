@@ -43,7 +43,7 @@ export function valuesOf({ dtype, bytes }: PlainTensor): Float64Array {
   if (dtype === 'F32') return Float64Array.from({ length: bytes.byteLength / 4 }, (_, i) => view.getFloat32(i * 4, true))
   if (dtype === 'BF16') {
     const word = new DataView(new ArrayBuffer(4))
-    return Float64Array.from({ length: bytes.byteLength / 2 }, (_, i) => (word.setUint32(0, view.getUint16(i * 2, true) << 16 >>> 0), word.getFloat32(0)))
+    return Float64Array.from({ length: bytes.byteLength / 2 }, (_, i) => (word.setUint32(0, (view.getUint16(i * 2, true) << 16) >>> 0), word.getFloat32(0)))
   }
   if (dtype !== 'F16') throw new Error(`no float type: ${dtype}`)
   return Float64Array.from({ length: bytes.byteLength / 2 }, (_, i) => halfValue(view.getUint16(i * 2, true)))
