@@ -9,6 +9,7 @@ import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join, relative, sep } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
+import { buildKernels } from './build-kernels.mjs'
 import { withLock } from './lock.mjs'
 
 /** The project's root folder. */
@@ -19,6 +20,8 @@ const NODE_MODULES = join(PROJECT, 'node_modules')
 const INSTALL_STAMP = join(NODE_MODULES, '.setup-stamp.json')
 const DIST = join(PROJECT, 'dist')
 const BUILD_STAMP = join(DIST, '.build-stamp.json')
+const KERNELS = join(DIST, 'src', 'kernels', 'kernels.wasm')
+const ASSEMBLY = join(PROJECT, 'src', 'kernels', 'assembly') // for asc, not for tsc
 
 /** Installs and (unless `build: false`) builds as far as needed. Ends the process with a message when that cannot be done. */
 export async function setup(options = { build: true }) {
@@ -125,29 +128,31 @@ function lockHash() {
 // --- build
 
 function isBuilt() {
-  return readJson(BUILD_STAMP)?.sources === sourcesHash() && existsSync(join(DIST, '.tsbuildinfo'))
+  return readJson(BUILD_STAMP)?.sources === sourcesHash() && existsSync(join(DIST, '.tsbuildinfo')) && existsSync(KERNELS)
 }
 
 function build() {
-  say('setup: building (tsc) ...')
+  say('setup: building (tsc, asc) ...')
   const started = performance.now()
   const sources = sourcesHash()
   tidyOutputs()
   const status = runNode([join(NODE_MODULES, 'typescript', 'bin', 'tsc'), '-p', PROJECT], { stdio: ['ignore', 2, 2] })
   if (status !== 0) fail('the build failed: see the messages of tsc above.')
+  if (!buildKernels(DIST)) fail('the kernels did not compile: see the messages of asc above.')
   // A source that was edited during the build leaves the stamp behind, and the next run builds again.
   writeFileSync(BUILD_STAMP, JSON.stringify({ sources }))
   say(`setup: built in ${((performance.now() - started) / 1000).toFixed(1)} s`)
 }
 
-/** Everything that decides what tsc writes. */
+/** Everything that decides what a build writes. */
 function sourcesHash() {
-  const files = [...sourceFiles(), join(PROJECT, 'tsconfig.json'), join(PROJECT, 'package-lock.json')]
+  const builders = ['tsconfig.json', 'package-lock.json', join('scripts', 'build-kernels.mjs')].map((path) => join(PROJECT, path))
+  const files = [...sourceFiles(), ...filesUnder(ASSEMBLY), ...builders]
   return sha256(files.map((file) => `${relative(PROJECT, file)} ${sha256(readFileSync(file))}\n`).join(''))
 }
 
 function sourceFiles() {
-  return ['src', 'test'].flatMap((folder) => filesUnder(join(PROJECT, folder))).filter((file) => file.endsWith('.ts'))
+  return ['src', 'test'].flatMap((folder) => filesUnder(join(PROJECT, folder))).filter((file) => file.endsWith('.ts') && !file.startsWith(ASSEMBLY))
 }
 
 /** Removes outputs whose source is gone; when one is missing, lets tsc forget what it believes to have written. */
@@ -158,7 +163,7 @@ function tidyOutputs() {
   for (const output of outputs) {
     const stem = relative(DIST, output).replace(/(\.d\.ts|\.js)$/, '')
     if (stems.has(stem)) written.add(stem)
-    else rmSync(output)
+    else if (output !== KERNELS) rmSync(output)
   }
   if ([...stems].some((stem) => !written.has(stem))) rmSync(join(DIST, '.tsbuildinfo'), { force: true })
 }

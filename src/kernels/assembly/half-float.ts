@@ -1,0 +1,187 @@
+/**
+ * f16 and bf16 to f32 and back, eight at a time. Equal to src/core/float16.ts in every bit: to the nearest, ties to even, NaN payloads kept.
+ *
+ * The fast way lets the FPU do the work: an f16 is an f32 with other places for its fields, so a multiplication by a power of two moves the
+ * exponent, and an addition rounds at the right bit (ggml-impl.h does it so, one by one). NaN is the exception: an FPU would make it quiet or
+ * lose its payload, so eight values with a NaN among them take the slow way.
+ */
+import { constant } from './constants'
+
+const F16_EXPONENT_SHIFTED = memory.data<u32>([0x7000_0000], 4) // 224 << 23: with the 2^-112 below it moves the exponent by 112
+const TWO_TO_MINUS_112 = memory.data<u32>([0x0780_0000], 4)
+const ONE_HALF_BITS = memory.data<u32>([0x3f00_0000], 4) // for subnormals: 0.5 with the fraction in its low bits, less 0.5
+const SMALLEST_NORMAL_TWICE = memory.data<u32>([0x0800_0000], 4) // f16 bits << 17
+const INFINITY_TWICE = memory.data<u32>([0xf800_0000], 4) // f16 bits << 17
+const SIGN = memory.data<u32>([0x8000_0000], 4)
+
+/** `count` (a multiple of 8) f16 at `from` to f32 at `into`. */
+export function widenF16(from: usize, into: usize, count: usize): void {
+  const sign = constant(SIGN)
+  const shifted = constant(F16_EXPONENT_SHIFTED)
+  const scale = constant(TWO_TO_MINUS_112)
+  const half = constant(ONE_HALF_BITS)
+  const normal = constant(SMALLEST_NORMAL_TWICE)
+  const infinity = constant(INFINITY_TWICE)
+  const zero = i32x4.splat(0)
+  for (const end = from + (count << 1); from < end; from += 16, into += 32) {
+    const halves = v128.load(from)
+    // each half in the upper 16 bits of a lane
+    const low = v128.shuffle<u16>(zero, halves, 0, 8, 1, 9, 2, 10, 3, 11)
+    const high = v128.shuffle<u16>(zero, halves, 4, 12, 5, 13, 6, 14, 7, 15)
+    const lowTwice = i32x4.add(low, low)
+    const highTwice = i32x4.add(high, high)
+    if (v128.any_true(v128.or(i32x4.gt_u(lowTwice, infinity), i32x4.gt_u(highTwice, infinity)))) {
+      v128.store(into, widenWithNaN(low))
+      v128.store(into, widenWithNaN(high), 16)
+      continue
+    }
+    v128.store(into, widened(low, lowTwice, sign, shifted, scale, half, normal))
+    v128.store(into, widened(high, highTwice, sign, shifted, scale, half, normal), 16)
+  }
+}
+
+function widened(bits: v128, twice: v128, sign: v128, shifted: v128, scale: v128, half: v128, normal: v128): v128 {
+  const large = f32x4.mul(i32x4.add(i32x4.shr_u(twice, 4), shifted), scale)
+  const small = f32x4.sub(v128.or(i32x4.shr_u(twice, 17), half), half)
+  return v128.or(v128.and(bits, sign), v128.bitselect(small, large, i32x4.gt_u(normal, twice)))
+}
+
+/** The same in integers, where a NaN is nothing special; subnormals still by a subtraction, which is exact. */
+function widenWithNaN(bits: v128): v128 {
+  const magnitude = i32x4.shr_u(v128.and(bits, i32x4.splat(0x7fff_0000)), 3)
+  const isLarge = i32x4.ge_u(magnitude, i32x4.splat(0x0f80_0000))
+  const isSubnormal = i32x4.lt_u(magnitude, i32x4.splat(0x0080_0000))
+  const bias = i32x4.splat(0x3800_0000)
+  const large = i32x4.add(i32x4.add(magnitude, bias), v128.and(isLarge, bias))
+  const smallest = i32x4.splat(0x3880_0000) // 2^-14
+  const small = f32x4.sub(v128.or(magnitude, smallest), smallest)
+  return v128.or(v128.and(bits, i32x4.splat(0x8000_0000)), v128.bitselect(small, large, isSubnormal))
+}
+
+/** `count` (a multiple of 8) bf16 at `from` to f32 at `into`: a bf16 is the upper half of an f32. */
+export function widenBf16(from: usize, into: usize, count: usize): void {
+  const zero = i32x4.splat(0)
+  for (const end = from + (count << 1); from < end; from += 16, into += 32) {
+    const halves = v128.load(from)
+    v128.store(into, v128.shuffle<u16>(zero, halves, 0, 8, 1, 9, 2, 10, 3, 11))
+    v128.store(into, v128.shuffle<u16>(zero, halves, 4, 12, 5, 13, 6, 14, 7, 15), 16)
+  }
+}
+
+const TWO_TO_112 = memory.data<u32>([0x7780_0000], 4) // beyond 65520 it makes an infinity …
+const TWO_TO_MINUS_110 = memory.data<u32>([0x0880_0000], 4) // … that this leaves one, and brings all others to four times their size
+const EXPONENT_TWICE = memory.data<u32>([0xff00_0000], 4)
+const SMALLEST_BIAS = memory.data<u32>([0x7100_0000], 4)
+const ROUNDING_EXPONENT = memory.data<u32>([0x0780_0000], 4)
+const F16_EXPONENT = memory.data<u32>([0x7c00], 4)
+const F16_FRACTION_AND_CARRY = memory.data<u32>([0x0fff], 4)
+const F16_SIGN = memory.data<u32>([0x8000], 4)
+
+/** `count` (a multiple of 8) f32 at `from` to f16 at `into`. */
+export function narrowF16(from: usize, into: usize, count: usize): void {
+  const up = constant(TWO_TO_112)
+  const down = constant(TWO_TO_MINUS_110)
+  const exponentTwice = constant(EXPONENT_TWICE)
+  const smallestBias = constant(SMALLEST_BIAS)
+  const rounding = constant(ROUNDING_EXPONENT)
+  const exponent = constant(F16_EXPONENT)
+  const fraction = constant(F16_FRACTION_AND_CARRY)
+  const sign = constant(F16_SIGN)
+  for (const end = from + (count << 2); from < end; from += 32, into += 16) {
+    const low = v128.load(from)
+    const high = v128.load(from, 16)
+    const lowTwice = i32x4.shl(low, 1)
+    const highTwice = i32x4.shl(high, 1)
+    let lowHalf = narrowed(low, lowTwice, up, down, exponentTwice, smallestBias, rounding, exponent, fraction)
+    let highHalf = narrowed(high, highTwice, up, down, exponentTwice, smallestBias, rounding, exponent, fraction)
+    const lowNaN = i32x4.gt_u(lowTwice, exponentTwice)
+    const highNaN = i32x4.gt_u(highTwice, exponentTwice)
+    if (v128.any_true(v128.or(lowNaN, highNaN))) {
+      lowHalf = v128.bitselect(narrowNaN(low), lowHalf, lowNaN)
+      highHalf = v128.bitselect(narrowNaN(high), highHalf, highNaN)
+    }
+    lowHalf = v128.or(lowHalf, v128.and(i32x4.shr_u(low, 16), sign))
+    highHalf = v128.or(highHalf, v128.and(i32x4.shr_u(high, 16), sign))
+    v128.store(into, i16x8.narrow_i32x4_u(lowHalf, highHalf))
+  }
+}
+
+/** Exponent and fraction of the f16: adding a power of two with the right exponent makes the FPU round at the last bit of the f16. */
+function narrowed(
+  value: v128,
+  twice: v128,
+  up: v128,
+  down: v128,
+  exponentTwice: v128,
+  smallestBias: v128,
+  rounding: v128,
+  exponent: v128,
+  fraction: v128,
+): v128 {
+  const scaled = f32x4.mul(f32x4.mul(f32x4.abs(value), up), down)
+  const bias = i32x4.max_u(v128.and(twice, exponentTwice), smallestBias)
+  const rounded = f32x4.add(i32x4.add(i32x4.shr_u(bias, 1), rounding), scaled)
+  return i32x4.add(v128.and(i32x4.shr_u(rounded, 13), exponent), v128.and(rounded, fraction))
+}
+
+/** A NaN keeps the payload bits that fit; where none fits it becomes the quiet one, never infinity. */
+function narrowNaN(value: v128): v128 {
+  const payload = v128.and(i32x4.shr_u(value, 13), i32x4.splat(0x3ff))
+  const quiet = v128.and(i32x4.eq(payload, i32x4.splat(0)), i32x4.splat(0x200))
+  return v128.or(v128.or(payload, quiet), i32x4.splat(0x7c00))
+}
+
+const BELOW_BF16_HALF = memory.data<u32>([0x7fff], 4)
+const ONE = memory.data<u32>([1], 4)
+const F32_MAGNITUDE = memory.data<u32>([0x7fff_ffff], 4)
+const F32_INFINITY = memory.data<u32>([0x7f80_0000], 4)
+
+/** `count` (a multiple of 8) f32 at `from` to bf16 at `into`. */
+export function narrowBf16(from: usize, into: usize, count: usize): void {
+  const belowHalf = constant(BELOW_BF16_HALF)
+  const one = constant(ONE)
+  const magnitude = constant(F32_MAGNITUDE)
+  const infinity = constant(F32_INFINITY)
+  for (const end = from + (count << 2); from < end; from += 32, into += 16) {
+    const low = v128.load(from)
+    const high = v128.load(from, 16)
+    const lowNaN = i32x4.gt_s(v128.and(low, magnitude), infinity)
+    const highNaN = i32x4.gt_s(v128.and(high, magnitude), infinity)
+    let lowHalf = nearestBf16(low, belowHalf, one)
+    let highHalf = nearestBf16(high, belowHalf, one)
+    if (v128.any_true(v128.or(lowNaN, highNaN))) {
+      lowHalf = v128.bitselect(bf16NaN(low), lowHalf, lowNaN)
+      highHalf = v128.bitselect(bf16NaN(high), highHalf, highNaN)
+    }
+    v128.store(into, i16x8.narrow_i32x4_u(lowHalf, highHalf))
+  }
+}
+
+function nearestBf16(bits: v128, belowHalf: v128, one: v128): v128 {
+  const isOdd = v128.and(i32x4.shr_u(bits, 16), one)
+  return i32x4.shr_u(i32x4.add(bits, i32x4.add(belowHalf, isOdd)), 16)
+}
+
+function bf16NaN(bits: v128): v128 {
+  const upper = i32x4.shr_u(bits, 16)
+  const isInfinity = i32x4.eq(v128.and(upper, i32x4.splat(0x7f)), i32x4.splat(0))
+  return v128.or(upper, v128.and(isInfinity, i32x4.splat(0x40)))
+}
+
+/** The f16 of one f32 that is no NaN. */
+export function halfOf(value: f32): u32 {
+  const bits = reinterpret<u32>(value)
+  const scaled = abs(value) * reinterpret<f32>(0x7780_0000) * reinterpret<f32>(0x0880_0000)
+  const bias = max<u32>((bits << 1) & 0xff00_0000, 0x7100_0000)
+  const rounded = reinterpret<u32>(reinterpret<f32>((bias >> 1) + 0x0780_0000) + scaled)
+  return ((bits >> 16) & 0x8000) | (((rounded >> 13) & 0x7c00) + (rounded & 0x0fff))
+}
+
+/** The f32 of one f16 that is no NaN. */
+export function valueOfHalf(half: u32): f32 {
+  const twice = half << 17
+  const large = reinterpret<f32>((twice >> 4) + 0x7000_0000) * reinterpret<f32>(0x0780_0000)
+  const small = reinterpret<f32>((twice >> 17) | 0x3f00_0000) - 0.5
+  const magnitude = twice < 0x0800_0000 ? small : large
+  return reinterpret<f32>(reinterpret<u32>(magnitude) | ((half & 0x8000) << 16))
+}

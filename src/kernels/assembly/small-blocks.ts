@@ -1,0 +1,212 @@
+/**
+ * The types with blocks of 32: a scale (and a min) from the largest and smallest element, then one small integer per element. No sums, so the order
+ * of elements does not matter and lanes simply hold neighbours; only signs of zero and ties of ±max ask who came first.
+ *
+ * Every encoder returns how many blocks it wrote. It stops before an odd block, one whose scale is so small that its inverse is infinite: the
+ * reference's casts of infinity are a matter of the C compiler, and the plain-JS twin has written down what they give.
+ *
+ * Law: ggml-quants.c quantize_row_*_ref (llama.cpp 0c1e570).
+ */
+import { BELOW_HALF, MAGIC, MAGIC_BITS, SIGN, constant } from './constants'
+import { halfOf } from './half-float'
+
+const BLOCK_BYTES: usize = 128
+
+/** Bytes from 32 small integral f32 in 4 + 4 vectors. V8's saturating conversion to integers takes six instructions, adding MAGIC two. */
+function bytesOf(a: v128, b: v128, c: v128, d: v128, magic: v128, magicBits: v128): v128 {
+  return i8x16.narrow_i16x8_s(
+    i16x8.narrow_i32x4_s(integers(a, magic, magicBits), integers(b, magic, magicBits)),
+    i16x8.narrow_i32x4_s(integers(c, magic, magicBits), integers(d, magic, magicBits)),
+  )
+}
+
+function integers(value: v128, magic: v128, magicBits: v128): v128 {
+  return i32x4.sub(f32x4.add(f32x4.trunc(value), magic), magicBits)
+}
+
+function largestOf(lanes: v128): f32 {
+  const half = f32x4.pmax(lanes, v128.shuffle<u32>(lanes, lanes, 2, 3, 0, 1))
+  return f32x4.extract_lane(f32x4.pmax(half, v128.shuffle<u32>(half, half, 1, 0, 3, 2)), 0)
+}
+
+function smallestOf(lanes: v128): f32 {
+  const half = f32x4.pmin(lanes, v128.shuffle<u32>(lanes, lanes, 2, 3, 0, 1))
+  return f32x4.extract_lane(f32x4.pmin(half, v128.shuffle<u32>(half, half, 1, 0, 3, 2)), 0)
+}
+
+function blockMax(block: usize): f32 {
+  const a = f32x4.pmax(f32x4.pmax(v128.load(block), v128.load(block, 16)), f32x4.pmax(v128.load(block, 32), v128.load(block, 48)))
+  const b = f32x4.pmax(f32x4.pmax(v128.load(block, 64), v128.load(block, 80)), f32x4.pmax(v128.load(block, 96), v128.load(block, 112)))
+  return largestOf(f32x4.pmax(a, b))
+}
+
+function blockMin(block: usize): f32 {
+  const a = f32x4.pmin(f32x4.pmin(v128.load(block), v128.load(block, 16)), f32x4.pmin(v128.load(block, 32), v128.load(block, 48)))
+  const b = f32x4.pmin(f32x4.pmin(v128.load(block, 64), v128.load(block, 80)), f32x4.pmin(v128.load(block, 96), v128.load(block, 112)))
+  return smallestOf(f32x4.pmin(a, b))
+}
+
+/** The element of largest magnitude, with its sign; the first one where several are as large, +0 where all are zero. */
+function signedMax(block: usize): f32 {
+  const largest = blockMax(block)
+  const smallest = blockMin(block)
+  if (largest !== -smallest) return largest > -smallest ? largest : smallest
+  if (largest === 0) return 0
+  while (abs(load<f32>(block)) !== largest) block += 4
+  return load<f32>(block)
+}
+
+/** The smallest element; where that is zero, the zero that comes first, for its sign is stored. */
+function firstMin(block: usize): f32 {
+  const smallest = blockMin(block)
+  if (smallest !== 0) return smallest
+  while (load<f32>(block) !== 0) block += 4
+  return load<f32>(block)
+}
+
+/** Whether the inverse of a scale is infinite. */
+function isOdd(inverse: f32): bool {
+  return abs(inverse) === f32(Infinity)
+}
+
+function inverseOf(scale: f32): f32 {
+  return scale !== 0 ? f32(1) / scale : 0
+}
+
+/** q8_0: f16 d = max|x| / 127, then 32 signed bytes round(x / d), halves away from zero. */
+export function encodeQ8_0(from: usize, into: usize, blocks: usize): usize {
+  const sign = constant(SIGN)
+  const half = constant(BELOW_HALF)
+  const magic = constant(MAGIC)
+  const magicBits = constant(MAGIC_BITS)
+  for (let block: usize = 0; block < blocks; block++, from += BLOCK_BYTES, into += 34) {
+    const x0 = v128.load(from)
+    const x1 = v128.load(from, 16)
+    const x2 = v128.load(from, 32)
+    const x3 = v128.load(from, 48)
+    const x4 = v128.load(from, 64)
+    const x5 = v128.load(from, 80)
+    const x6 = v128.load(from, 96)
+    const x7 = v128.load(from, 112)
+    const largest0123 = f32x4.pmax(f32x4.pmax(f32x4.abs(x0), f32x4.abs(x1)), f32x4.pmax(f32x4.abs(x2), f32x4.abs(x3)))
+    const largest4567 = f32x4.pmax(f32x4.pmax(f32x4.abs(x4), f32x4.abs(x5)), f32x4.pmax(f32x4.abs(x6), f32x4.abs(x7)))
+    const d: f32 = largestOf(f32x4.pmax(largest0123, largest4567)) / 127
+    const inverse = inverseOf(d)
+    if (isOdd(inverse)) return block
+    const factor = f32x4.splat(inverse)
+    store<u16>(into, halfOf(d))
+    const a = awayFromZero(x0, factor, sign, half)
+    const b = awayFromZero(x1, factor, sign, half)
+    const c = awayFromZero(x2, factor, sign, half)
+    const e = awayFromZero(x3, factor, sign, half)
+    v128.store(into, bytesOf(a, b, c, e, magic, magicBits), 2)
+    const f = awayFromZero(x4, factor, sign, half)
+    const g = awayFromZero(x5, factor, sign, half)
+    const h = awayFromZero(x6, factor, sign, half)
+    const i = awayFromZero(x7, factor, sign, half)
+    v128.store(into, bytesOf(f, g, h, i, magic, magicBits), 18)
+  }
+  return blocks
+}
+
+/** value * factor, moved by just below a half away from zero, so that cutting off its fraction rounds it. */
+function awayFromZero(value: v128, factor: v128, sign: v128, half: v128): v128 {
+  const scaled = f32x4.mul(value, factor)
+  return f32x4.add(scaled, v128.or(v128.and(scaled, sign), half))
+}
+
+/** The levels of elements [0, 16) or [16, 32) of a block: trunc((x - min) * factor + offset). */
+function levels(block: usize, smallest: v128, factor: v128, offset: v128, magic: v128, magicBits: v128): v128 {
+  return bytesOf(
+    f32x4.add(f32x4.mul(f32x4.sub(v128.load(block), smallest), factor), offset),
+    f32x4.add(f32x4.mul(f32x4.sub(v128.load(block, 16), smallest), factor), offset),
+    f32x4.add(f32x4.mul(f32x4.sub(v128.load(block, 32), smallest), factor), offset),
+    f32x4.add(f32x4.mul(f32x4.sub(v128.load(block, 48), smallest), factor), offset),
+    magic,
+    magicBits,
+  )
+}
+
+/** The low 4 bits of 32 levels, the first half of the block below the second. */
+function nibbles(low: v128, high: v128): v128 {
+  const mask = i8x16.splat(15)
+  return v128.or(v128.and(low, mask), i16x8.shl(v128.and(high, mask), 4))
+}
+
+/** Bit 4 of 32 levels, one bit per element. */
+function fifthBits(low: v128, high: v128): u32 {
+  return i8x16.bitmask(i16x8.shl(low, 3)) | (i8x16.bitmask(i16x8.shl(high, 3)) << 16)
+}
+
+/** q4_0 and q5_0: f16 d = signed max / -2^(bits-1), then levels x / d + 2^(bits-1). */
+function encodeSigned(from: usize, into: usize, blocks: usize, bits: i32): usize {
+  const magic = constant(MAGIC)
+  const magicBits = constant(MAGIC_BITS)
+  const half: i32 = 1 << (bits - 1)
+  const middle = f32(half)
+  const offset = f32x4.splat(middle + 0.5)
+  const top = i8x16.splat(i8(2 * half - 1))
+  const zero = f32x4.splat(0)
+  for (let block: usize = 0; block < blocks; block++, from += BLOCK_BYTES) {
+    const d = signedMax(from) / -middle
+    const inverse = inverseOf(d)
+    if (isOdd(inverse)) return block
+    const factor = f32x4.splat(inverse)
+    const low = i8x16.min_s(levels(from, zero, factor, offset, magic, magicBits), top)
+    const high = i8x16.min_s(levels(from + 64, zero, factor, offset, magic, magicBits), top)
+    store<u16>(into, halfOf(d))
+    into += 2
+    if (bits === 5) {
+      store<u32>(into, fifthBits(low, high))
+      into += 4
+    }
+    v128.store(into, nibbles(low, high))
+    into += 16
+  }
+  return blocks
+}
+
+/** q4_1 and q5_1: f16 d = (max - min) / (2^bits - 1), f16 min, then levels (x - min) / d. */
+function encodeFromMin(from: usize, into: usize, blocks: usize, bits: i32): usize {
+  const magic = constant(MAGIC)
+  const magicBits = constant(MAGIC_BITS)
+  const top: i32 = (1 << bits) - 1
+  const offset = f32x4.splat(0.5)
+  const topBytes = i8x16.splat(i8(top))
+  for (let block: usize = 0; block < blocks; block++, from += BLOCK_BYTES) {
+    const smallest = firstMin(from)
+    const largest = blockMax(from)
+    const d: f32 = largest === smallest ? 0 : (largest - smallest) / f32(top)
+    const inverse = inverseOf(d)
+    if (isOdd(inverse)) return block
+    const factor = f32x4.splat(inverse)
+    const min = f32x4.splat(smallest)
+    const low = i8x16.min_s(levels(from, min, factor, offset, magic, magicBits), topBytes)
+    const high = i8x16.min_s(levels(from + 64, min, factor, offset, magic, magicBits), topBytes)
+    store<u32>(into, halfOf(d) | (halfOf(smallest) << 16))
+    into += 4
+    if (bits === 5) {
+      store<u32>(into, fifthBits(low, high))
+      into += 4
+    }
+    v128.store(into, nibbles(low, high))
+    into += 16
+  }
+  return blocks
+}
+
+export function encodeQ4_0(from: usize, into: usize, blocks: usize): usize {
+  return encodeSigned(from, into, blocks, 4)
+}
+
+export function encodeQ5_0(from: usize, into: usize, blocks: usize): usize {
+  return encodeSigned(from, into, blocks, 5)
+}
+
+export function encodeQ4_1(from: usize, into: usize, blocks: usize): usize {
+  return encodeFromMin(from, into, blocks, 4)
+}
+
+export function encodeQ5_1(from: usize, into: usize, blocks: usize): usize {
+  return encodeFromMin(from, into, blocks, 5)
+}
