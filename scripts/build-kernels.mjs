@@ -19,6 +19,7 @@ const OPTIONS = [
   ...['-O3', '--converge', '--noAssert', '--uncheckedBehavior', 'always'],
   ...['--runtime', 'stub', '--importMemory', '--noExportMemory', '--memoryBase', '32768'],
   ...['--enable', 'simd'],
+  ...['--disableWarning', '112'], // vectors pass between functions of the module, never to JavaScript
 ]
 
 /** Compiles as far as needed. @returns whether dist holds the kernels of these sources now; if not, the compiler has said why */

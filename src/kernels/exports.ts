@@ -24,4 +24,11 @@ export interface KernelExports {
   readonly encodeQ4_1: EncodeBlocks
   readonly encodeQ5_0: EncodeBlocks
   readonly encodeQ5_1: EncodeBlocks
+  readonly encodeQ2_K: EncodeBlocks
+  readonly encodeQ3_K: EncodeBlocks
+  readonly encodeQ4_K: EncodeBlocks
+  readonly encodeQ5_K: EncodeBlocks
+  readonly encodeQ6_K: EncodeBlocks
+  readonly encodeIq4_NL: EncodeBlocks
+  readonly encodeIq4_XS: EncodeBlocks
 }

@@ -39,6 +39,13 @@ const ENCODERS: Partial<Record<EncodedType, NameOf<EncodeBlocks>>> = {
   q4_1: 'encodeQ4_1',
   q5_0: 'encodeQ5_0',
   q5_1: 'encodeQ5_1',
+  q2_k: 'encodeQ2_K',
+  q3_k: 'encodeQ3_K',
+  q4_k: 'encodeQ4_K',
+  q5_k: 'encodeQ5_K',
+  q6_k: 'encodeQ6_K',
+  iq4_nl: 'encodeIq4_NL',
+  iq4_xs: 'encodeIq4_XS',
 }
 
 /** Types without a search have no use for importance. */
