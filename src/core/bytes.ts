@@ -3,14 +3,57 @@
  * URLs and zip members read alike, and a browser can host the same plan. Node's files are in src/sources and src/engine.
  */
 import { FormatError } from './errors.js'
+import type { StridedView } from './strided-view.js'
 
 /**
- * Plain data from which any thread can open its own reader of the same bytes; it names no open handle. Size, time and
+ * Plain data from which any thread can open its own reader of the same bytes; it names no open handle. Files and memory
+ * are roots; archive records and strided views are read from one, so that a tensor's bytes are always packed and in order. Size, time and
  * inode are those of the moment it was opened: who opens it again finds out whether the file changed meanwhile.
  */
-export type ByteDescriptor =
-  | { readonly kind: 'file'; readonly name: string; readonly path: string; readonly byteLength: number; readonly modifiedMs: number; readonly inode: number }
-  | { readonly kind: 'memory'; readonly name: string; readonly bytes: Uint8Array; readonly byteLength: number }
+export type ByteDescriptor = FileDescriptor | MemoryDescriptor | MemberDescriptor | StridedDescriptor
+
+export interface FileDescriptor {
+  readonly kind: 'file'
+  readonly name: string
+  readonly path: string
+  readonly byteLength: number
+  readonly modifiedMs: number
+  readonly inode: number
+}
+
+export interface MemoryDescriptor {
+  readonly kind: 'memory'
+  readonly name: string
+  readonly bytes: Uint8Array
+  readonly byteLength: number
+}
+
+/** One record of a zip archive, as it reads after inflation. A deflated one cannot be read here and there: core/members.ts. */
+export interface MemberDescriptor {
+  readonly kind: 'member'
+  /** The archive's, for messages. */
+  readonly name: string
+  /** Name of the record in the archive. */
+  readonly part: string
+  readonly container: FileDescriptor | MemoryDescriptor
+  /** Where its bytes begin in the container. */
+  readonly offset: number
+  /** Bytes that it takes there. */
+  readonly storedLength: number
+  readonly deflated: boolean
+  readonly byteLength: number
+  /** Of the inflated bytes; whoever uses the record checks it once. */
+  readonly crc32: number
+}
+
+/** The elements of a view (core/strided-view.ts), packed, row major, little-endian. */
+export interface StridedDescriptor {
+  readonly kind: 'strided'
+  readonly name: string
+  readonly storage: FileDescriptor | MemoryDescriptor | MemberDescriptor
+  readonly view: StridedView
+  readonly byteLength: number
+}
 
 /** Random access to bytes of a known length. */
 export interface ByteSource {
@@ -46,6 +89,12 @@ export interface Folder {
   has(name: string): boolean
   /** @throws FileSystemError when there is no such regular file */
   open(name: string): Promise<ByteSource>
+}
+
+/** What a descriptor's bytes come from in the end: a file, or memory. */
+export function rootOf(descriptor: ByteDescriptor): FileDescriptor | MemoryDescriptor {
+  if (descriptor.kind === 'strided') return rootOf(descriptor.storage)
+  return descriptor.kind === 'member' ? descriptor.container : descriptor
 }
 
 /** Accepts bytes at known positions, each byte once, in any order; the host makes the whole atomic. */

@@ -3,9 +3,10 @@
  * straight into its buffers. Notices a file that changed since it was planned.
  */
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
-import { cutShort, type ByteDescriptor } from '../core/bytes.js'
-import { FormatError } from '../core/errors.js'
+import { cutShort, type ByteDescriptor, type FileDescriptor, type MemberDescriptor } from '../core/bytes.js'
+import { FormatError, InternalError } from '../core/errors.js'
 import { fileSystemError } from '../core/file-errors.js'
+import { readStrided } from '../core/strided-view.js'
 
 /** Reads bytes of the plan's inputs. Close it when the run ends. */
 export interface TileReader {
@@ -16,10 +17,18 @@ export interface TileReader {
   close(): void
 }
 
-export function createTileReader(): TileReader {
-  const handles = new Map<string, { handle: number; source: Extract<ByteDescriptor, { kind: 'file' }> }>()
+/** Deflated archive records, inflated into files of their own: by {@link memberKey}. */
+export type InflatedMembers = ReadonlyMap<string, FileDescriptor>
 
-  function handleOf(source: Extract<ByteDescriptor, { kind: 'file' }>): number {
+/** Names a record of an archive, whoever opened it. */
+export function memberKey({ container, offset }: MemberDescriptor): string {
+  return `${container.kind === 'file' ? container.path : container.name}@${offset}`
+}
+
+export function createTileReader(inflated: InflatedMembers = new Map()): TileReader {
+  const handles = new Map<string, { handle: number; source: FileDescriptor }>()
+
+  function handleOf(source: FileDescriptor): number {
     const known = handles.get(source.path)
     if (known !== undefined) return known.handle
     let handle: number
@@ -33,20 +42,37 @@ export function createTileReader(): TileReader {
     return handle
   }
 
+  function read(source: ByteDescriptor, into: Uint8Array, position: number): void {
+    if (position + into.byteLength > source.byteLength) throw cutShort(source.name, position, into.byteLength, source.byteLength)
+    switch (source.kind) {
+      case 'memory':
+        return into.set(source.bytes.subarray(position, position + into.byteLength))
+      case 'member':
+        return source.deflated ? readFile(inflatedFile(source), into, position) : read(source.container, into, source.offset + position)
+      case 'strided':
+        return readStrided(source.view, into, position, (bytes, at) => read(source.storage, bytes, at))
+      case 'file':
+        return readFile(source, into, position)
+    }
+  }
+
+  function readFile(source: FileDescriptor, into: Uint8Array, position: number): void {
+    const handle = handleOf(source)
+    for (let done = 0; done < into.byteLength;) {
+      const count = readPart(handle, source.name, into, done, position + done)
+      if (count === 0) throw cutShort(source.name, position, into.byteLength, position + done)
+      done += count
+    }
+  }
+
+  function inflatedFile(member: MemberDescriptor): FileDescriptor {
+    const file = inflated.get(memberKey(member))
+    if (file === undefined) throw new InternalError(`record ${member.part} was not inflated before it is read`, { file: member.name })
+    return file
+  }
+
   return {
-    read(source, into, position) {
-      if (source.kind === 'memory') {
-        if (position + into.byteLength > source.bytes.byteLength) throw cutShort(source.name, position, into.byteLength, source.bytes.byteLength)
-        into.set(source.bytes.subarray(position, position + into.byteLength))
-        return
-      }
-      const handle = handleOf(source)
-      for (let done = 0; done < into.byteLength;) {
-        const count = readPart(handle, source.name, into, done, position + done)
-        if (count === 0) throw cutShort(source.name, position, into.byteLength, position + done)
-        done += count
-      }
-    },
+    read,
     checkUnchanged() {
       for (const { handle, source } of handles.values()) checkUnchanged(handle, source)
     },
@@ -65,7 +91,7 @@ function readPart(handle: number, name: string, into: Uint8Array, from: number, 
   }
 }
 
-function checkUnchanged(handle: number, source: Extract<ByteDescriptor, { kind: 'file' }>): void {
+function checkUnchanged(handle: number, source: FileDescriptor): void {
   const now = fstatSync(handle)
   if (now.size !== source.byteLength || now.mtimeMs !== source.modifiedMs || now.ino !== source.inode) {
     throw new FormatError('changed while it was read; nothing was written. Run again when no one writes to it.', { file: source.name })

@@ -3,7 +3,7 @@
  * read. Plain data. The engine executes it and decides nothing; --dry-run prints it; the receipt repeats it.
  */
 import type { EncodedType } from '../core/arithmetic.js'
-import type { ByteDescriptor } from '../core/bytes.js'
+import { rootOf, type ByteDescriptor } from '../core/bytes.js'
 import type { KeyValue } from '../core/key-value.js'
 import { tensorsOf, type RowProgram } from '../core/row-program.js'
 import type { TensorInfo } from '../core/tensor-info.js'
@@ -101,7 +101,10 @@ export interface Plan {
 /** Files that go into the output, each once: weights in order of use, copied files, then what the plan was made from. */
 export function inputsOf(plan: Plan): ByteDescriptor[] {
   const found = new Map<string, ByteDescriptor>()
-  const add = (source: ByteDescriptor): void => void found.set(source.kind === 'file' ? source.path : source.name, source)
+  const add = (source: ByteDescriptor): void => {
+    const root = rootOf(source)
+    found.set(root.kind === 'file' ? root.path : root.name, root)
+  }
   for (const { program } of plan.tensors) {
     if (program.kind === 'bytes') add(program.tensor.source)
     else for (const tensor of tensorsOf(program.rows)) add(tensor.source)

@@ -8,13 +8,12 @@
 import { constants, statSync, type Stats } from 'node:fs'
 import { open, readdir, stat, type FileHandle } from 'node:fs/promises'
 import { basename, join, resolve } from 'node:path'
-import { cutShort, memorySource, type ByteDescriptor, type ByteSource, type Folder, type FolderEntry, type OpenBytes } from '../core/bytes.js'
+import { cutShort, memorySource, type ByteSource, type FileDescriptor, type Folder, type FolderEntry, type OpenBytes } from '../core/bytes.js'
+import { openDerived } from '../core/derived-bytes.js'
 import { FileSystemError, FormatError } from '../core/errors.js'
 import { compareNames } from '../formats/safetensors/name-order.js'
 import { relativeName } from '../formats/safetensors/relative-name.js'
 import { fileSystemError } from '../core/file-errors.js'
-
-type FileDescriptor = Extract<ByteDescriptor, { kind: 'file' }>
 
 /** Subfolders whose files belong to a model's own files: transformers keeps named chat templates there. */
 const LISTED_FOLDERS = ['additional_chat_templates']
@@ -39,7 +38,7 @@ export async function openFile(path: string, name = shownPath(path)): Promise<By
 
 /** Opens what a descriptor describes. The file is looked at when it is first read. */
 export const openDescriptor: OpenBytes = (descriptor) =>
-  descriptor.kind === 'memory' ? memorySource(descriptor.name, descriptor.bytes) : fileSource(descriptor)
+  openDerived(descriptor, (root) => (root.kind === 'memory' ? memorySource(root.name, root.bytes) : fileSource(root)))
 
 /** A folder of this machine. */
 export interface LocalFolder extends Folder {
