@@ -20,6 +20,7 @@ export function ggufOptions(model: string, flags: GgufFlags): GgufOptions {
       maxTensors: flags.splitMaxTensors === undefined ? undefined : parseCount('--split-max-tensors', flags.splitMaxTensors, MOST_TENSORS),
       noTensorFirst: !flags.tensorFirstSplit,
     },
+    keepSplit: flags.keepSplit,
     modelName: flags.modelName,
     metadata: flags.metadata,
     vocabOnly: flags.vocabOnly,

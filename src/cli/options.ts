@@ -46,6 +46,7 @@ export interface GgufFlags extends CommonFlags {
   readonly splitMaxSize?: string
   readonly splitMaxTensors?: string
   readonly tensorFirstSplit: boolean
+  readonly keepSplit?: boolean
 }
 
 /** Accepts `--snake_case` for every `--kebab-case` option. */
@@ -91,7 +92,7 @@ export function addCommonOptions(command: Command): Command {
 
 export function addGgufOptions(command: Command): Command {
   return command
-    .option('--outtype <TYPE>', `auto, ${Object.keys(ALL_FILE_TYPES).join(', ')} (default: auto, as a folder is stored; a GGUF keeps its types)`)
+    .option('--outtype <TYPE>', `auto, ${Object.keys(ALL_FILE_TYPES).join(', ')} or copy (default: auto, as a folder is stored; a GGUF keeps its types)`)
     .option('--model-name <S>', 'general.name of the GGUF')
     .option('--metadata <F.json>', 'metadata that overrides what is derived')
     .option('--vocab-only', 'metadata and tokenizer only, no weights')
@@ -113,6 +114,7 @@ export function addGgufOptions(command: Command): Command {
     .option('--split-max-size <N>', 'begin a new file before it gets larger: 500M, 5G')
     .option('--split-max-tensors <N>', 'begin a new file after N tensors')
     .option('--no-tensor-first-split', 'put no tensors into the first file of a split')
+    .option('--keep-split', 'write a split GGUF in as many files as it has')
 }
 
 /** Collects an option that may be given several times. */

@@ -43,9 +43,10 @@ export function parseDtype(option: string, typed: string): PlainFloat | undefine
   return dtype
 }
 
-/** `auto` or a file type in any of its spellings. */
-export function parseOuttype(option: string, typed: string): AnyFileType | 'auto' {
-  return typed.toLowerCase() === 'auto' ? 'auto' : parseFileType(option, typed)
+/** `auto`, `copy`, or a file type in any of its spellings. */
+export function parseOuttype(option: string, typed: string): AnyFileType | 'auto' | 'copy' {
+  const name = typed.toLowerCase()
+  return name === 'auto' || name === 'copy' ? name : parseFileType(option, typed)
 }
 
 /** A whole number from 1 to `most`. */

@@ -50,11 +50,13 @@ export interface GgufOptions extends CommonOptions {
   /** Folder of the model, or a GGUF file (any part of a split one). */
   readonly model: string
   readonly adapters?: readonly AdapterOption[] | undefined
-  /** Unless given: for a folder as the model is stored (`auto`), for a GGUF every tensor keeps its type. */
-  readonly outtype?: AnyFileType | 'auto' | undefined
+  /** Unless given: for a folder as the model is stored (`auto`), for a GGUF every tensor keeps its type. `copy` (of a GGUF) keeps types too, but orders as llama-quantize does. */
+  readonly outtype?: AnyFileType | 'auto' | 'copy' | undefined
   readonly quantize?: QuantizationOptions | undefined
   /** When to begin another file. */
   readonly split?: SplitLimits | undefined
+  /** Of a split GGUF: write as many parts, each with the same tensors. */
+  readonly keepSplit?: boolean | undefined
   /** A file (with `{ftype}` placeholders), or a folder; unless given the default name in the model's folder. */
   readonly outfile?: string | undefined
   readonly modelName?: string | undefined

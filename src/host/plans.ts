@@ -4,6 +4,7 @@ import { basename, dirname, join, relative, resolve } from 'node:path'
 import type { ByteDescriptor } from '../core/bytes.js'
 import { FileSystemError, FormatError, UsageError } from '../core/errors.js'
 import { parseJsonObject, type JsonObject } from '../core/json.js'
+import { asksForQuantizer } from '../plan/gguf-source.js'
 import { planGguf as planGgufPure } from '../plan/plan-gguf.js'
 import { planMerge as planMergePure } from '../plan/plan-merge.js'
 import { planRegguf, type RegGufRequest } from '../plan/plan-regguf.js'
@@ -61,6 +62,8 @@ export async function planGguf(options: GgufOptions): Promise<Plan> {
   const output = outputPlace(options)
   const quantize = await openQuantization(options.quantize)
   if (base.gguf !== undefined) return planFromGguf(options, { ...base, gguf: base.gguf }, adapters, quantize)
+  if (options.outtype === 'copy') throw new UsageError('--outtype copy is for GGUF files; a folder is converted: name a type, or auto.')
+  if (options.keepSplit === true) throw new UsageError('--keep-split is for GGUF files; for a folder say --split-max-size or --split-max-tensors.')
   const plan = await planGgufPure({
     base,
     adapters,
@@ -106,6 +109,7 @@ async function planFromGguf(
   quantize: Omit<QuantizeRequest, 'fileType'>,
 ): Promise<Plan> {
   refuseFolderOptions(options)
+  refuseTypeOptions(options, quantize)
   if (options.outtype === 'auto') throw new UsageError('--outtype auto is for folders; leave it out to keep every tensor’s type, or name a type.')
   const output =
     options.outfile === undefined
@@ -117,6 +121,7 @@ async function planFromGguf(
     quantize: options.outtype === undefined ? undefined : { ...quantize, fileType: options.outtype },
     output,
     split: options.split,
+    keepSplit: options.keepSplit,
     readExisting: options.modelfile === false ? undefined : (name) => Promise.resolve(readText(join(output.root, name))),
     receiptFor: options.receipt === false ? undefined : (fileName) => receiptName(options.receipt, output.root, `${fileName}.receipt.json`) ?? '',
     clampOverflow: options.clampOverflow ?? false,
@@ -125,6 +130,13 @@ async function planFromGguf(
   })
   refuseInputFiles(plan, [options.model, ...(options.adapters ?? []).map(({ path }) => path), options.quantize?.imatrix ?? ''])
   return plan
+}
+
+function refuseTypeOptions({ outtype, keepSplit, split }: GgufOptions, quantize: Omit<QuantizeRequest, 'fileType'>): void {
+  if (keepSplit === true && (split?.maxBytes ?? split?.maxTensors) !== undefined)
+    throw new UsageError('--keep-split and new limits for parts exclude each other.')
+  if (outtype === undefined && asksForQuantizer(quantize))
+    throw new UsageError('options of quantization are given, but no type: add --outtype TYPE, or --outtype copy, which keeps every tensor’s type.')
 }
 
 function refuseFolderOptions({ vocabOnly, noVocab, pre, metadata, modelName, tokenizer }: GgufOptions): void {

@@ -14,7 +14,7 @@ export async function openQuantization(given: QuantizationOptions | undefined): 
 }
 
 /** What the receipt says of them; no paths. */
-export function recordedQuantization({ quantize, split }: GgufOptions): Record<string, string | number | boolean | undefined> {
+export function recordedQuantization({ quantize, split, keepSplit }: GgufOptions): Record<string, string | number | boolean | undefined> {
   return {
     pure: quantize?.pure,
     leaveOutputTensor: quantize?.leaveOutputTensor,
@@ -27,5 +27,9 @@ export function recordedQuantization({ quantize, split }: GgufOptions): Record<s
     pruneLayers: quantize?.pruneLayers?.join(','),
     splitMaxTensors: split?.maxTensors,
     splitMaxBytes: split?.maxBytes,
+    noTensorFirstSplit: split?.noTensorFirst,
+    keepSplit,
+    allowRequantize: quantize?.allowRequantize,
+    overrides: quantize?.overrides?.map(({ key }) => key).join(' ') || undefined,
   }
 }

@@ -12,6 +12,8 @@ export type ModelfileValue = string | number | boolean
 export interface Modelfile {
   /** Name of the GGUF next to the Modelfile: `name.gguf`, written as ./name.gguf. */
   readonly from: string
+  /** The other parts of a split GGUF, a FROM line each: Ollama unites them. */
+  readonly otherParts?: readonly string[] | undefined
   /** By Ollama's names, in the order of writing; a list is written as one line for each item. */
   readonly parameters: ReadonlyMap<string, ModelfileValue | readonly ModelfileValue[]>
   readonly template?: string | undefined
@@ -54,7 +56,7 @@ const PARAMETERS: ReadonlyMap<string, 'integer' | 'number' | 'text' | 'boolean'>
  */
 export function renderModelfile(model: Modelfile): string {
   const lines = (model.comments ?? []).flatMap((comment) => comment.split(/[\r\n\u2028\u2029]+/)).map((line) => `# ${line}`.trimEnd())
-  lines.push(fromLine(model.from))
+  lines.push(fromLine(model.from), ...(model.otherParts ?? []).map(fromLine))
   for (const [name, value] of model.parameters) for (const item of asList(value)) lines.push(parameterLine(name, item))
   if (hasText(model.template)) lines.push(`TEMPLATE ${block('TEMPLATE', model.template)}`)
   if (hasText(model.system)) lines.push(`SYSTEM ${block('SYSTEM', model.system)}`)

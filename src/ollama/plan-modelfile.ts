@@ -17,6 +17,8 @@ import { stopsOf } from './stops.js'
 export interface ModelfileRequest {
   /** The GGUF's file name, in the Modelfile's own folder. */
   readonly ggufName: string
+  /** Of a split GGUF the names of the other parts. */
+  readonly otherParts?: readonly string[] | undefined
   readonly chatTemplate?: string | undefined
   /** Texts of all eos ids (generation_config, config, tokenizer). */
   readonly eosTokens: readonly string[]
@@ -57,6 +59,7 @@ export async function modelfileFor(request: ModelfileRequest): Promise<PlannedMo
   else notes.push('No stop: the model names no end-of-sequence token.')
   const text = renderModelfile({
     from: request.ggufName,
+    otherParts: request.otherParts,
     parameters,
     template: systemFault === undefined ? report?.ollamaTemplate : undefined,
     system: systemFault === undefined ? system : undefined,

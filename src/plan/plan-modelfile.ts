@@ -10,7 +10,8 @@ import type { SideFile } from './plan.js'
 const MOST_GENERATION_CONFIG_BYTES = 1_048_576
 
 export interface ModelfileRequest {
-  readonly ggufName: string
+  /** Of a split file all parts, the first one first. */
+  readonly ggufNames: readonly string[]
   readonly folder: Folder
   readonly config: JsonObject
   readonly tables: TokenTables
@@ -27,24 +28,24 @@ export interface PlannedModelfile {
 }
 
 /** Text and name of the Modelfile of a converted folder. */
-export async function planModelfile({ ggufName, folder, config, tables, readExisting }: ModelfileRequest): Promise<PlannedModelfile> {
+export async function planModelfile({ ggufNames, folder, config, tables, readExisting }: ModelfileRequest): Promise<PlannedModelfile> {
   const generation = await generationConfig(folder)
   const eosIds = [config, ...(generation === undefined ? [] : [generation])].flatMap((source) => tokenIds(source.get('eos_token_id')))
   if (tables.special.eos !== undefined) eosIds.unshift(tables.special.eos)
   const token = (id: number | undefined): string | undefined => (id === undefined ? undefined : tables.tokens[id])
   const { text, notes } = await modelfileFor({
-    ggufName,
+    ...partsOf(ggufNames),
     chatTemplate: tables.chatTemplate,
     eosTokens: [...new Set(eosIds)].flatMap((id) => token(id) ?? []),
     bosToken: token(tables.special.bos),
     eosToken: token(tables.special.eos),
     generationConfig: generation,
   })
-  return named(text, notes, ggufName, readExisting)
+  return named(text, notes, ggufNames, readExisting)
 }
 
 /** The same from the metadata of a GGUF, where a token table and a template stand already. */
-export async function modelfileOfGguf(ggufName: string, keyValues: readonly KeyValue[], readExisting: ReadExisting): Promise<PlannedModelfile> {
+export async function modelfileOfGguf(ggufNames: readonly string[], keyValues: readonly KeyValue[], readExisting: ReadExisting): Promise<PlannedModelfile> {
   const values = new Map(keyValues.map(({ key, value }) => [key, value]))
   const tokens = values.get('tokenizer.ggml.tokens')
   const template = values.get('tokenizer.chat_template')
@@ -53,17 +54,21 @@ export async function modelfileOfGguf(ggufName: string, keyValues: readonly KeyV
     return id?.type === 'u32' && tokens?.type === 'array' && tokens.items === 'string' ? tokens.value[id.value] : undefined
   }
   const { text, notes } = await modelfileFor({
-    ggufName,
+    ...partsOf(ggufNames),
     chatTemplate: template?.type === 'string' ? template.value : undefined,
     eosTokens: ['eos', 'eot', 'eom'].flatMap((key) => token(key) ?? []),
     bosToken: token('bos'),
     eosToken: token('eos'),
   })
-  return named(text, notes, ggufName, readExisting)
+  return named(text, notes, ggufNames, readExisting)
+}
+
+function partsOf([ggufName = '', ...otherParts]: readonly string[]): { ggufName: string; otherParts: readonly string[] } {
+  return { ggufName, otherParts }
 }
 
 /** One that we did not write is never replaced, and where all names are taken there is no file. */
-async function named(text: string, notes: readonly string[], ggufName: string, readExisting: ReadExisting): Promise<PlannedModelfile> {
+async function named(text: string, notes: readonly string[], [ggufName = '']: readonly string[], readExisting: ReadExisting): Promise<PlannedModelfile> {
   const name = chooseModelfileName(await readExisting('Modelfile'), ggufName)
   const existing = await readExisting(name)
   if (existing !== undefined && !isModelfileFor(existing, ggufName)) {

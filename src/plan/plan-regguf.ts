@@ -13,9 +13,10 @@ import { toQuantType } from '../core/stored-types.js'
 import type { WeightedAdapter } from '../merge/combine.js'
 import { fillTemplate } from '../model-card/file-name.js'
 import { ALL_FILE_TYPES } from '../quantize/file-types.js'
-import { layOutGguf, type GgufDraft, type SplitLimits } from './gguf-layout.js'
+import { withKeyValues } from '../quantize/policy-key-values.js'
+import { layOutGguf, PART_SUFFIX, type GgufDraft, type SplitLimits } from './gguf-layout.js'
 import { mergeDecisions, mergeModel, type MergedModel } from './merged-tensors.js'
-import { nameWarnings } from './name-warnings.js'
+import { nameWarnings, withoutTypeName } from './name-warnings.js'
 import { modelfileOfGguf } from './plan-modelfile.js'
 import type { Plan } from './plan.js'
 import { quantizeStage, type QuantizeRequest } from './quantize-stage.js'
@@ -27,6 +28,8 @@ export interface RegGufRequest {
   readonly quantize?: QuantizeRequest | undefined
   readonly output: { readonly root: string; readonly name: string | undefined }
   readonly split?: SplitLimits | undefined
+  /** --keep-split: as many parts as the base has, each tensor in its own. */
+  readonly keepSplit?: boolean | undefined
   readonly readExisting: ((name: string) => Promise<string | undefined>) | undefined
   readonly receiptFor: ((fileName: string) => string) | undefined
   readonly clampOverflow?: boolean
@@ -35,32 +38,43 @@ export interface RegGufRequest {
   readonly decisions?: readonly string[]
 }
 
-const SPLIT_KEYS: ReadonlySet<string> = new Set(['split.no', 'split.count', 'split.tensors.count'])
-
 /** @throws ToolkitError */
 export async function planRegguf(request: RegGufRequest): Promise<Plan> {
   const { base, quantize } = request
   const architecture = textOf(base.gguf.keyValues, 'general.architecture')
   const backwards = request.adapters.length === 0 ? undefined : readBackwards(architecture, base.gguf.keyValues, base.label)
   const merged = mergeModel(base, request.adapters, backwards)
-  const kept = base.gguf.keyValues.filter(({ key }) => !SPLIT_KEYS.has(key))
-  const stored = draftsOf(merged)
+  const stored = draftsOf(merged, base.gguf)
+  const { parts } = base.gguf
+  const keepSplit = request.keepSplit === true && parts.length > 1
   const { drafts, keyValues, notes } =
-    quantize === undefined ? { drafts: stored, keyValues: kept, notes: [] } : quantizeStage(stored, kept, architecture, quantize)
-  const typeName = quantize === undefined ? '' : ALL_FILE_TYPES[quantize.fileType].name
-  const name = request.output.name === undefined ? defaultName(base.identity, typeName) : fillTemplate(request.output.name, typeName)
-  const { files, tensors } = layOutGguf(drafts, keyValues, name, request.split, base.gguf.alignment, request.tileElements)
-  const modelfile = request.readExisting === undefined ? undefined : await modelfileOfGguf(name, keyValues, request.readExisting)
+    quantize === undefined
+      ? { drafts: stored, keyValues: parts.length > 1 ? joinedKeyValues(base.gguf.keyValues) : base.gguf.keyValues, notes: [] }
+      : quantizeStage(stored, base.gguf.keyValues, architecture, keepSplit ? withKeptOrder(quantize) : quantize)
+  const typeName = quantize === undefined ? '' : quantize.fileType === 'copy' ? 'COPY' : ALL_FILE_TYPES[quantize.fileType].name
+  const name = request.output.name === undefined ? defaultName(request, typeName) : fillTemplate(request.output.name, typeName)
+  const { files, tensors, target } = layOutGguf({
+    drafts,
+    keyValues,
+    fileName: name,
+    split: request.split,
+    splitStyle: 'llama-gguf-split',
+    keptParts: keepSplit ? parts.length : undefined,
+    alignment: base.gguf.alignment,
+    tileElements: request.tileElements,
+  })
+  const fileNames = files.map((file) => file.name)
+  const modelfile = request.readExisting === undefined ? undefined : await modelfileOfGguf(fileNames, keyValues, request.readExisting)
   return {
     kind: 'gguf',
     root: request.output.root,
-    target: name,
+    target,
     base: base.label,
     adapters: merged.adapters,
     files,
     tensors,
     sideFiles: modelfile?.file === undefined ? [] : [modelfile.file],
-    receipt: request.receiptFor?.(name),
+    receipt: request.receiptFor?.(target),
     keyValues,
     clampOverflow: request.clampOverflow ?? false,
     decisions: [
@@ -71,27 +85,38 @@ export async function planRegguf(request: RegGufRequest): Promise<Plan> {
       ...notes,
       ...(modelfile?.notes ?? []),
     ],
-    warnings: quantize === undefined ? [] : nameWarnings(name, quantize.fileType),
+    warnings: quantize === undefined || quantize.fileType === 'copy' ? [] : nameWarnings(name, quantize.fileType),
     options: request.options,
   }
 }
 
-function draftsOf({ tensors }: MergedModel): GgufDraft[] {
+function draftsOf({ tensors }: MergedModel, { parts }: GgufFacts): GgufDraft[] {
   return [...tensors].map(([name, { base, program, applied }]) => {
     const type = toQuantType(base.dtype)
     const place = { file: base.source.name, tensor: name }
     if (type === undefined) throw new UnsupportedError(`is ${base.dtype}, which GGUF does not have.`, place)
     if (applied.length > 0 && !(isReadableType(base.dtype) && isEncodedType(type)))
       throw new UnsupportedError(`is ${type}, which cannot be encoded again; give --outtype.`, place)
-    return { name, shape: base.shape, type, program, from: [name], applied }
+    return { name, shape: base.shape, type, program, from: [name], applied, part: parts.findIndex(({ source }) => source === base.source) }
   })
 }
 
-/** `model-F16` quantized to q4_k_m -> `model-Q4_K_M.gguf`; without a new type `model-merged.gguf`. */
-function defaultName(identity: string, typeName: string): string {
-  const stem = identity.replace(/-\d{5}-of-\d{5}$/, '')
-  if (typeName === '') return `${stem}-merged.gguf`
-  return `${stem.replace(/[-_.](?:f32|f16|bf16|i?q\d(?:_[a-z0-9]+)+|tq\d_\d|mxfp4(?:_moe)?)$/i, '')}-${typeName}.gguf`
+/** All keys stay; only the number of parts is set to 0, as `llama-gguf-split --merge` does it. */
+function joinedKeyValues(keyValues: readonly KeyValue[]): KeyValue[] {
+  return withKeyValues(keyValues, [{ key: 'split.count', value: { type: 'u16', value: 0 } }])
+}
+
+function withKeptOrder(quantize: QuantizeRequest): QuantizeRequest {
+  return { ...quantize, options: { ...quantize.options, keepOrder: true } }
+}
+
+/** `model-F16` quantized to q4_k_m -> `model-Q4_K_M.gguf`; without a new type `model-merged.gguf`, joined or split only `model.gguf`. */
+function defaultName({ base, adapters, split }: RegGufRequest, typeName: string): string {
+  const stem = base.identity.replace(PART_SUFFIX, '')
+  if (typeName === 'COPY') return `${stem}-COPY.gguf`
+  if (typeName !== '') return `${withoutTypeName(stem)}-${typeName}.gguf`
+  const isMoved = base.gguf.parts.length > 1 || split?.maxBytes !== undefined || split?.maxTensors !== undefined
+  return adapters.length === 0 && isMoved ? `${stem}.gguf` : `${stem}-merged.gguf`
 }
 
 function textOf(keyValues: readonly KeyValue[], wanted: string): string {

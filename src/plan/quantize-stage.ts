@@ -15,7 +15,8 @@ import type { GgufDraft } from './gguf-layout.js'
 
 /** What the user asked of llama-quantize. */
 export interface QuantizeRequest {
-  readonly fileType: AnyFileType
+  /** `copy`: every tensor as it is stored, in llama-quantize's order. */
+  readonly fileType: AnyFileType | 'copy'
   readonly options: QuantizeOptions
   /** --imatrix, with --include-weights and --exclude-weights applied; `file` as the user typed it. */
   readonly imatrix?: { readonly file: string; readonly matrix: Imatrix } | undefined
@@ -50,7 +51,7 @@ export function quantizeStage(drafts: readonly GgufDraft[], keyValues: readonly 
       return draft === undefined ? [] : [quantized(draft, tensor, entries)]
     }),
     keyValues: quantizedKeyValues(keyValues, {
-      fileTypeId: ALL_FILE_TYPES[fileType].id,
+      fileTypeId: fileType === 'copy' ? fileTypeOf(keyValues) : ALL_FILE_TYPES[fileType].id,
       overrides,
       ...(imatrix === undefined
         ? {}
@@ -81,6 +82,12 @@ function quantized(
     program: isQuantized ? throughType(draft) : draft.program,
     ...(weights === undefined ? {} : { importance: weights }),
   }
+}
+
+/** What the metadata says of itself. */
+function fileTypeOf(keyValues: readonly KeyValue[]): number | undefined {
+  const value = keyValues.find(({ key }) => key === 'general.file_type')?.value
+  return value?.type === 'u32' ? value.value : undefined
 }
 
 /** The values as the file in between would give them: rounded where it is narrower than what they are made of. */

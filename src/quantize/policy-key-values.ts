@@ -25,8 +25,8 @@ export interface ImportanceFacts {
 }
 
 export interface KeyValueEdits {
-  /** `general.file_type`; for a copy, the source's own. */
-  readonly fileTypeId: number
+  /** `general.file_type`; for a copy, the source's own, undefined where it has none. */
+  readonly fileTypeId: number | undefined
   /** --override-kv, in the order given. */
   readonly overrides?: readonly KeyValue[]
   /** Left out, too, when the matrix has no entry left. */
@@ -39,7 +39,7 @@ export interface KeyValueEdits {
 export function quantizedKeyValues(source: readonly KeyValue[], { fileTypeId, overrides = [], importance, pruned }: KeyValueEdits): KeyValue[] {
   const added: KeyValue[] = [
     { key: 'general.quantization_version', value: u32(QUANTIZATION_VERSION) },
-    { key: 'general.file_type', value: u32(fileTypeId) },
+    ...(fileTypeId === undefined ? [] : [{ key: 'general.file_type', value: u32(fileTypeId) }]),
     ...overrides,
     ...(importance === undefined || importance.entryCount === 0 ? [] : importanceKeyValues(importance)),
     ...(pruned === undefined ? [] : [{ key: `${pruned.architecture}.block_count`, value: u32(pruned.layers) }]),

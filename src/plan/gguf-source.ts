@@ -1,0 +1,191 @@
+/**
+ * What a GGUF of a model folder is made of, before its type is chosen: tensors under their GGUF names, metadata, token
+ * tables. Read once; {@link draftGguf} then gives the draft of any file type, which is how sizes of all of them are told.
+ *
+ * Law: conversion/base.py `prepare_tensors`, `prepare_metadata` (llama.cpp 0c1e570).
+ */
+import { architectureKeyValues, planTensors, readHparams, tensorTypeRule, type ConvertedTensor, type Hparams } from '../architectures/convert.js'
+import type { Architecture } from '../architectures/define.js'
+import { findArchitecture } from '../architectures/registry.js'
+import type { Folder } from '../core/bytes.js'
+import { isPlainFloat } from '../core/dtypes.js'
+import { MismatchError, UnsupportedError } from '../core/errors.js'
+import type { JsonObject } from '../core/json.js'
+import { string, u32, type KeyValue } from '../core/key-value.js'
+import type { Model } from '../core/model.js'
+import type { WeightedAdapter } from '../merge/combine.js'
+import { generalKeyValues } from '../model-card/general.js'
+import { countParameters } from '../model-card/size-label.js'
+import { ALL_FILE_TYPES, converterType, isConverterFileType, type AnyFileType, type ConverterFileType } from '../quantize/file-types.js'
+import { tokenTables, type TokenTables } from '../tokenizers/token-tables.js'
+import type { GgufDraft } from './gguf-layout.js'
+import { identityOf } from './identity.js'
+import { mergeModel, type MergedModel } from './merged-tensors.js'
+import { quantizeStage, type QuantizedFile, type QuantizeRequest } from './quantize-stage.js'
+
+export interface GgufSourceRequest {
+  readonly base: Model
+  readonly adapters: readonly WeightedAdapter[]
+  readonly modelName?: string | undefined
+  /** --metadata, parsed. */
+  readonly metadata?: JsonObject | undefined
+  /** `full`; `only`: metadata and tokenizer, no tensors; `none`: no tokenizer. */
+  readonly vocabulary: 'full' | 'only' | 'none'
+  readonly pre?: string | undefined
+  /** Where tokenizer files are, when not in the base. */
+  readonly tokenizer?: Folder | undefined
+}
+
+export interface GgufSource {
+  readonly architecture: Architecture
+  readonly hparams: Hparams
+  readonly config: JsonObject
+  readonly folder: Folder
+  readonly merged: MergedModel
+  readonly converted: readonly ConvertedTensor[]
+  /** Undefined without a tokenizer. */
+  readonly tables: TokenTables | undefined
+  readonly general: Awaited<ReturnType<typeof generalKeyValues>>
+}
+
+/** Reads configs and tokenizer, no weights. @throws ToolkitError */
+export async function readGgufSource(request: GgufSourceRequest): Promise<GgufSource> {
+  const { base, vocabulary } = request
+  const { config, folder } = modelFolder(base)
+  const architecture = findArchitecture(config, 'config.json')
+  const hparams = readHparams(architecture, config, 'config.json')
+  const merged = mergeModel(base, request.adapters)
+  const converted = vocabulary === 'only' ? [] : convertTensors(architecture, hparams, merged)
+  const tables = vocabulary === 'none' ? undefined : await readTokens(request, architecture, hparams, folder, converted)
+  const general = await generalKeyValues({
+    folder,
+    identity: identityOf(base),
+    config,
+    modelName: request.modelName,
+    override: request.metadata,
+    parameters: countParameters(converted),
+  })
+  return { architecture, hparams, config, folder, merged, converted, tables, general }
+}
+
+/**
+ * Tensors and metadata of one file type: the converter's own, or by way of the file that llama-quantize would have got.
+ * @throws ToolkitError of llama-quantize's policy
+ */
+export function draftGguf(source: GgufSource, fileType: AnyFileType, quantize: Omit<QuantizeRequest, 'fileType'>): QuantizedFile {
+  const { architecture, merged, converted } = source
+  const oneStep = isConverterFileType(fileType) && !asksForQuantizer(quantize)
+  const firstType = oneStep ? fileType : intermediateType(merged)
+  const first = { drafts: draftsOf(converted, merged, firstType), keyValues: keyValuesOf(source, firstType), notes: [] }
+  if (oneStep || converted.length === 0) return first
+  return quantizeStage(first.drafts, first.keyValues, architecture.gguf, { ...quantize, fileType })
+}
+
+/** Options that only llama-quantize has: with one of them its second step is taken, whatever the type. */
+export function asksForQuantizer({ options, imatrix, overrides }: Omit<QuantizeRequest, 'fileType'>): boolean {
+  const { pure, leaveOutputTensor, outputTensorType, tokenEmbeddingType, tensorTypes = [], pruneLayers = [] } = options
+  const wanted = [pure, leaveOutputTensor, outputTensorType, tokenEmbeddingType, imatrix, ...tensorTypes, ...pruneLayers.map(String), ...overrides]
+  return wanted.some((option) => option !== undefined && option !== false)
+}
+
+function keyValuesOf({ architecture, hparams, general, tables }: GgufSource, fileType: ConverterFileType): KeyValue[] {
+  return [
+    { key: 'general.architecture', value: string(architecture.gguf) },
+    { key: 'general.type', value: string('model') },
+    ...general.keyValues,
+    ...architectureKeyValues(architecture, hparams, ALL_FILE_TYPES[fileType].id),
+    { key: 'general.quantization_version', value: u32(2) },
+    ...(tables?.keyValues ?? [{ key: 'tokenizer.ggml.model', value: string('none') }]),
+  ]
+}
+
+function modelFolder({ label, config, folder }: Model): { config: JsonObject; folder: Folder } {
+  if (config === undefined || folder === undefined) {
+    throw new UnsupportedError(
+      'a GGUF needs the model’s folder with config.json and tokenizer, not only its weights. Name the folder, or merge into a .safetensors file.',
+      { file: label },
+    )
+  }
+  if (config.get('quantization_config') !== undefined && config.get('quantization_config') !== null) {
+    throw new UnsupportedError('the weights are quantized already (quantization_config); use the 16-bit model that they were made from.', {
+      file: 'config.json',
+    })
+  }
+  return { config, folder }
+}
+
+/** The first tensor of two or more dimensions decides, as the reference has it: f16 unless it is bf16. */
+export function autoType({ tensors }: MergedModel): 'f16' | 'bf16' {
+  for (const { base } of tensors.values()) {
+    if (base.shape.length >= 2 && (base.dtype === 'BF16' || base.dtype === 'F16')) return base.dtype === 'BF16' ? 'bf16' : 'f16'
+  }
+  return 'f16'
+}
+
+function convertTensors(architecture: Architecture, hparams: Hparams, merged: MergedModel): ConvertedTensor[] {
+  const sources = [...merged.tensors.values()].map(({ base, program }) => ({ name: base.name, shape: base.shape, program }))
+  const converted = planTensors(architecture, hparams, sources)
+  for (const { from } of converted) {
+    for (const name of from) {
+      const tensor = merged.tensors.get(name)?.base
+      if (tensor !== undefined && !isPlainFloat(tensor.dtype))
+        throw new UnsupportedError(`is ${tensor.dtype}; F32, F16 and BF16 can be converted.`, { file: tensor.source.name, tensor: name })
+    }
+  }
+  return converted
+}
+
+async function readTokens(
+  request: GgufSourceRequest,
+  architecture: Architecture,
+  hparams: Hparams,
+  folder: Folder,
+  converted: readonly ConvertedTensor[],
+): Promise<TokenTables> {
+  const { config = new Map() } = request.base
+  const recipe = architecture.definition.tokenizer
+  const tables = await tokenTables({
+    folder: request.tokenizer ?? folder,
+    config,
+    vocabSize: hparams.vocabSize ?? 0,
+    recipe,
+    ...(request.pre === undefined ? {} : { pre: request.pre }),
+  })
+  const embedding = converted.find(({ role }) => role === 'tokenEmbd')
+  const rows = embedding?.shape[0]
+  if (rows !== undefined && tables.tokenCount > rows) {
+    throw new MismatchError(
+      `the tokenizer has ${tables.tokenCount} tokens, the embedding ${rows} rows: it belongs to another model. Choose with --tokenizer base|adapter|DIR.`,
+      {
+        file: (request.tokenizer ?? folder).label,
+        tensor: embedding?.from[0] ?? '',
+      },
+    )
+  }
+  return rows !== undefined && tables.tokenCount < rows
+    ? {
+        ...tables,
+        notes: [
+          ...tables.notes,
+          `the tokenizer has ${tables.tokenCount} tokens, the embedding ${rows} rows; the reference writes it so too, but llama.cpp will refuse the file`,
+        ],
+      }
+    : tables
+}
+
+/** What the file between the reference's two steps is: f32 where adapters were added or the base is f32, else the base's own type. */
+function intermediateType(merged: MergedModel): ConverterFileType {
+  const [first] = [...merged.tensors.values()].filter(({ base }) => base.shape.length >= 2)
+  return merged.adapters.length > 0 || first?.base.dtype === 'F32' ? 'f32' : autoType(merged)
+}
+
+function draftsOf(converted: readonly ConvertedTensor[], merged: MergedModel, fileType: ConverterFileType): GgufDraft[] {
+  return converted.map(({ name, shape, kind, program, from }) => ({
+    name,
+    shape,
+    type: converterType(fileType, tensorTypeRule({ kind, shape }) === 'alwaysF32', shape.at(-1) ?? 1, name),
+    program,
+    from,
+    applied: from.flatMap((source) => merged.tensors.get(source)?.applied ?? []),
+  }))
+}
