@@ -11,7 +11,8 @@ const F16_EXPONENT_SHIFTED = memory.data<u32>([0x7000_0000], 4) // 224 << 23: wi
 const TWO_TO_MINUS_112 = memory.data<u32>([0x0780_0000], 4)
 const ONE_HALF_BITS = memory.data<u32>([0x3f00_0000], 4) // for subnormals: 0.5 with the fraction in its low bits, less 0.5
 const SMALLEST_NORMAL_TWICE = memory.data<u32>([0x0800_0000], 4) // f16 bits << 17
-const INFINITY_TWICE = memory.data<u32>([0xf800_0000], 4) // f16 bits << 17
+const F16_MAGNITUDES = memory.data<u32>([0x7fff_7fff], 4) // of two neighbours
+const F16_INFINITIES = memory.data<u32>([0x7c00_7c00], 4)
 const SIGN = memory.data<u32>([0x8000_0000], 4)
 
 /** `count` (a multiple of 8) f16 at `from` to f32 at `into`. */
@@ -21,26 +22,26 @@ export function widenF16(from: usize, into: usize, count: usize): void {
   const scale = constant(TWO_TO_MINUS_112)
   const half = constant(ONE_HALF_BITS)
   const normal = constant(SMALLEST_NORMAL_TWICE)
-  const infinity = constant(INFINITY_TWICE)
+  const magnitudes = constant(F16_MAGNITUDES)
+  const infinities = constant(F16_INFINITIES)
   const zero = i32x4.splat(0)
   for (const end = from + (count << 1); from < end; from += 16, into += 32) {
     const halves = v128.load(from)
     // each half in the upper 16 bits of a lane
     const low = v128.shuffle<u16>(zero, halves, 0, 8, 1, 9, 2, 10, 3, 11)
     const high = v128.shuffle<u16>(zero, halves, 4, 12, 5, 13, 6, 14, 7, 15)
-    const lowTwice = i32x4.add(low, low)
-    const highTwice = i32x4.add(high, high)
-    if (v128.any_true(v128.or(i32x4.gt_u(lowTwice, infinity), i32x4.gt_u(highTwice, infinity)))) {
+    if (v128.any_true(i16x8.gt_s(v128.and(halves, magnitudes), infinities))) {
       v128.store(into, widenWithNaN(low))
       v128.store(into, widenWithNaN(high), 16)
       continue
     }
-    v128.store(into, widened(low, lowTwice, sign, shifted, scale, half, normal))
-    v128.store(into, widened(high, highTwice, sign, shifted, scale, half, normal), 16)
+    v128.store(into, widened(low, sign, shifted, scale, half, normal))
+    v128.store(into, widened(high, sign, shifted, scale, half, normal), 16)
   }
 }
 
-function widened(bits: v128, twice: v128, sign: v128, shifted: v128, scale: v128, half: v128, normal: v128): v128 {
+function widened(bits: v128, sign: v128, shifted: v128, scale: v128, half: v128, normal: v128): v128 {
+  const twice = i32x4.add(bits, bits)
   const large = f32x4.mul(i32x4.add(i32x4.shr_u(twice, 4), shifted), scale)
   const small = f32x4.sub(v128.or(i32x4.shr_u(twice, 17), half), half)
   return v128.or(v128.and(bits, sign), v128.bitselect(small, large, i32x4.gt_u(normal, twice)))
@@ -70,8 +71,8 @@ export function widenBf16(from: usize, into: usize, count: usize): void {
 
 const TWO_TO_112 = memory.data<u32>([0x7780_0000], 4) // beyond 65520 it makes an infinity …
 const TWO_TO_MINUS_110 = memory.data<u32>([0x0880_0000], 4) // … that this leaves one, and brings all others to four times their size
-const EXPONENT_TWICE = memory.data<u32>([0xff00_0000], 4)
-const SMALLEST_BIAS = memory.data<u32>([0x7100_0000], 4)
+const F32_INFINITY = memory.data<u32>([0x7f80_0000], 4) // all bits of the exponent
+const SMALLEST_BIAS = memory.data<u32>([0x3880_0000], 4) // 2^-14: below it, f16 has no finer steps
 const ROUNDING_EXPONENT = memory.data<u32>([0x0780_0000], 4)
 const F16_EXPONENT = memory.data<u32>([0x7c00], 4)
 const F16_FRACTION_AND_CARRY = memory.data<u32>([0x0fff], 4)
@@ -81,7 +82,7 @@ const F16_SIGN = memory.data<u32>([0x8000], 4)
 export function narrowF16(from: usize, into: usize, count: usize): void {
   const up = constant(TWO_TO_112)
   const down = constant(TWO_TO_MINUS_110)
-  const exponentTwice = constant(EXPONENT_TWICE)
+  const infinity = constant(F32_INFINITY)
   const smallestBias = constant(SMALLEST_BIAS)
   const rounding = constant(ROUNDING_EXPONENT)
   const exponent = constant(F16_EXPONENT)
@@ -90,12 +91,12 @@ export function narrowF16(from: usize, into: usize, count: usize): void {
   for (const end = from + (count << 2); from < end; from += 32, into += 16) {
     const low = v128.load(from)
     const high = v128.load(from, 16)
-    const lowTwice = i32x4.shl(low, 1)
-    const highTwice = i32x4.shl(high, 1)
-    let lowHalf = narrowed(low, lowTwice, up, down, exponentTwice, smallestBias, rounding, exponent, fraction)
-    let highHalf = narrowed(high, highTwice, up, down, exponentTwice, smallestBias, rounding, exponent, fraction)
-    const lowNaN = i32x4.gt_u(lowTwice, exponentTwice)
-    const highNaN = i32x4.gt_u(highTwice, exponentTwice)
+    const lowMagnitude = f32x4.abs(low)
+    const highMagnitude = f32x4.abs(high)
+    let lowHalf = narrowed(lowMagnitude, up, down, infinity, smallestBias, rounding, exponent, fraction)
+    let highHalf = narrowed(highMagnitude, up, down, infinity, smallestBias, rounding, exponent, fraction)
+    const lowNaN = i32x4.gt_s(lowMagnitude, infinity)
+    const highNaN = i32x4.gt_s(highMagnitude, infinity)
     if (v128.any_true(v128.or(lowNaN, highNaN))) {
       lowHalf = v128.bitselect(narrowNaN(low), lowHalf, lowNaN)
       highHalf = v128.bitselect(narrowNaN(high), highHalf, highNaN)
@@ -107,20 +108,10 @@ export function narrowF16(from: usize, into: usize, count: usize): void {
 }
 
 /** Exponent and fraction of the f16: adding a power of two with the right exponent makes the FPU round at the last bit of the f16. */
-function narrowed(
-  value: v128,
-  twice: v128,
-  up: v128,
-  down: v128,
-  exponentTwice: v128,
-  smallestBias: v128,
-  rounding: v128,
-  exponent: v128,
-  fraction: v128,
-): v128 {
-  const scaled = f32x4.mul(f32x4.mul(f32x4.abs(value), up), down)
-  const bias = i32x4.max_u(v128.and(twice, exponentTwice), smallestBias)
-  const rounded = f32x4.add(i32x4.add(i32x4.shr_u(bias, 1), rounding), scaled)
+function narrowed(magnitude: v128, up: v128, down: v128, infinity: v128, smallestBias: v128, rounding: v128, exponent: v128, fraction: v128): v128 {
+  const scaled = f32x4.mul(f32x4.mul(magnitude, up), down)
+  const bias = i32x4.max_s(v128.and(magnitude, infinity), smallestBias)
+  const rounded = f32x4.add(i32x4.add(bias, rounding), scaled)
   return i32x4.add(v128.and(i32x4.shr_u(rounded, 13), exponent), v128.and(rounded, fraction))
 }
 
@@ -134,7 +125,6 @@ function narrowNaN(value: v128): v128 {
 const BELOW_BF16_HALF = memory.data<u32>([0x7fff], 4)
 const ONE = memory.data<u32>([1], 4)
 const F32_MAGNITUDE = memory.data<u32>([0x7fff_ffff], 4)
-const F32_INFINITY = memory.data<u32>([0x7f80_0000], 4)
 
 /** `count` (a multiple of 8) f32 at `from` to bf16 at `into`. */
 export function narrowBf16(from: usize, into: usize, count: usize): void {

@@ -29,37 +29,36 @@ function largestOf(lanes: v128): f32 {
   return f32x4.extract_lane(f32x4.pmax(half, v128.shuffle<u32>(half, half, 1, 0, 3, 2)), 0)
 }
 
-function smallestOf(lanes: v128): f32 {
-  const half = f32x4.pmin(lanes, v128.shuffle<u32>(lanes, lanes, 2, 3, 0, 1))
-  return f32x4.extract_lane(f32x4.pmin(half, v128.shuffle<u32>(half, half, 1, 0, 3, 2)), 0)
-}
-
-function blockMax(block: usize): f32 {
-  const a = f32x4.pmax(f32x4.pmax(v128.load(block), v128.load(block, 16)), f32x4.pmax(v128.load(block, 32), v128.load(block, 48)))
-  const b = f32x4.pmax(f32x4.pmax(v128.load(block, 64), v128.load(block, 80)), f32x4.pmax(v128.load(block, 96), v128.load(block, 112)))
-  return largestOf(f32x4.pmax(a, b))
-}
-
-function blockMin(block: usize): f32 {
-  const a = f32x4.pmin(f32x4.pmin(v128.load(block), v128.load(block, 16)), f32x4.pmin(v128.load(block, 32), v128.load(block, 48)))
-  const b = f32x4.pmin(f32x4.pmin(v128.load(block, 64), v128.load(block, 80)), f32x4.pmin(v128.load(block, 96), v128.load(block, 112)))
-  return smallestOf(f32x4.pmin(a, b))
+/** The largest element of a block in lane 0, and the smallest, negated, in lane 1. */
+function bounds(block: usize): v128 {
+  const x0 = v128.load(block)
+  const x1 = v128.load(block, 16)
+  const x2 = v128.load(block, 32)
+  const x3 = v128.load(block, 48)
+  const x4 = v128.load(block, 64)
+  const x5 = v128.load(block, 80)
+  const x6 = v128.load(block, 96)
+  const x7 = v128.load(block, 112)
+  const largest = f32x4.pmax(f32x4.pmax(f32x4.pmax(x0, x1), f32x4.pmax(x2, x3)), f32x4.pmax(f32x4.pmax(x4, x5), f32x4.pmax(x6, x7)))
+  const smallest = f32x4.pmin(f32x4.pmin(f32x4.pmin(x0, x1), f32x4.pmin(x2, x3)), f32x4.pmin(f32x4.pmin(x4, x5), f32x4.pmin(x6, x7)))
+  const negated = f32x4.neg(smallest)
+  const half = f32x4.pmax(v128.shuffle<u32>(largest, negated, 0, 4, 1, 5), v128.shuffle<u32>(largest, negated, 2, 6, 3, 7))
+  return f32x4.pmax(half, v128.shuffle<u32>(half, half, 2, 3, 0, 1))
 }
 
 /** The element of largest magnitude, with its sign; the first one where several are as large, +0 where all are zero. */
 function signedMax(block: usize): f32 {
-  const largest = blockMax(block)
-  const smallest = blockMin(block)
-  if (largest !== -smallest) return largest > -smallest ? largest : smallest
+  const both = bounds(block)
+  const largest = f32x4.extract_lane(both, 0)
+  const negated = f32x4.extract_lane(both, 1)
+  if (largest !== negated) return largest > negated ? largest : -negated
   if (largest === 0) return 0
   while (abs(load<f32>(block)) !== largest) block += 4
   return load<f32>(block)
 }
 
-/** The smallest element; where that is zero, the zero that comes first, for its sign is stored. */
-function firstMin(block: usize): f32 {
-  const smallest = blockMin(block)
-  if (smallest !== 0) return smallest
+/** The zero that comes first: where it is the smallest element, its sign is stored. */
+function firstZero(block: usize): f32 {
   while (load<f32>(block) !== 0) block += 4
   return load<f32>(block)
 }
@@ -174,8 +173,10 @@ function encodeFromMin(from: usize, into: usize, blocks: usize, bits: i32): usiz
   const offset = f32x4.splat(0.5)
   const topBytes = i8x16.splat(i8(top))
   for (let block: usize = 0; block < blocks; block++, from += BLOCK_BYTES) {
-    const smallest = firstMin(from)
-    const largest = blockMax(from)
+    const both = bounds(from)
+    const largest = f32x4.extract_lane(both, 0)
+    let smallest: f32 = -f32x4.extract_lane(both, 1)
+    if (smallest === 0) smallest = firstZero(from)
     const d: f32 = largest === smallest ? 0 : (largest - smallest) / f32(top)
     const inverse = inverseOf(d)
     if (isOdd(inverse)) return block
