@@ -7,6 +7,7 @@ import { cutShort, type ByteDescriptor, type FileDescriptor, type MemberDescript
 import { FormatError, InternalError } from '../core/errors.js'
 import { fileSystemError } from '../core/file-errors.js'
 import { readStrided } from '../core/strided-view.js'
+import { openDirectFile, type DirectFile } from './direct-file.js'
 
 /** Reads bytes of the plan's inputs. Close it when the run ends. */
 export interface TileReader {
@@ -25,21 +26,30 @@ export function memberKey({ container, offset }: MemberDescriptor): string {
   return `${container.kind === 'file' ? container.path : container.name}@${offset}`
 }
 
-export function createTileReader(inflated: InflatedMembers = new Map()): TileReader {
-  const handles = new Map<string, { handle: number; source: FileDescriptor }>()
+interface OpenFile {
+  readonly handle: number
+  readonly source: FileDescriptor
+  /** For large files that are not cached, where the system has it. */
+  direct: DirectFile | undefined
+}
 
-  function handleOf(source: FileDescriptor): number {
+export function createTileReader(inflated: InflatedMembers = new Map()): TileReader {
+  const handles = new Map<string, OpenFile>()
+
+  function fileOf(source: FileDescriptor): OpenFile {
     const known = handles.get(source.path)
-    if (known !== undefined) return known.handle
+    if (known !== undefined) return known
     let handle: number
     try {
       handle = openSync(source.path, 'r')
     } catch (error) {
       throw fileSystemError(error, source.name, 'opened')
     }
-    handles.set(source.path, { handle, source })
+    const file: OpenFile = { handle, source, direct: undefined }
+    handles.set(source.path, file)
     checkUnchanged(handle, source)
-    return handle
+    file.direct = openDirectFile(source.path, source.byteLength, handle)
+    return file
   }
 
   function read(source: ByteDescriptor, into: Uint8Array, position: number): void {
@@ -57,9 +67,9 @@ export function createTileReader(inflated: InflatedMembers = new Map()): TileRea
   }
 
   function readFile(source: FileDescriptor, into: Uint8Array, position: number): void {
-    const handle = handleOf(source)
+    const { handle, direct } = fileOf(source)
     for (let done = 0; done < into.byteLength;) {
-      const count = readPart(handle, source.name, into, done, position + done)
+      const count = readPart(handle, direct, source.name, into, done, position + done)
       if (count === 0) throw cutShort(source.name, position, into.byteLength, position + done)
       done += count
     }
@@ -77,15 +87,18 @@ export function createTileReader(inflated: InflatedMembers = new Map()): TileRea
       for (const { handle, source } of handles.values()) checkUnchanged(handle, source)
     },
     close() {
-      for (const { handle } of handles.values()) closeSync(handle)
+      for (const { handle, direct } of handles.values()) {
+        closeSync(handle)
+        direct?.close()
+      }
       handles.clear()
     },
   }
 }
 
-function readPart(handle: number, name: string, into: Uint8Array, from: number, position: number): number {
+function readPart(handle: number, direct: DirectFile | undefined, name: string, into: Uint8Array, from: number, position: number): number {
   try {
-    return readSync(handle, into, from, into.byteLength - from, position)
+    return direct?.read(into.subarray(from), position) ?? readSync(handle, into, from, into.byteLength - from, position)
   } catch (error) {
     throw fileSystemError(error, name, 'read')
   }

@@ -46,3 +46,9 @@ export function openKernels(bytes: number): Kernels | undefined {
     return undefined
   }
 }
+
+/** Bytes that begin at a page of the machine's memory, for reads that want that. Of a memory of their own; never freed. */
+export function pageAlignedBytes(byteLength: number): Uint8Array<ArrayBuffer> {
+  const pages = Math.ceil(byteLength / PAGE_BYTES)
+  return new Uint8Array(new WebAssembly.Memory({ initial: pages, maximum: pages }).buffer, 0, byteLength)
+}
