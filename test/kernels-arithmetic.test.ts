@@ -2,10 +2,11 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
-import { ENCODED_TYPES, type EncodedType } from '../src/core/arithmetic.js'
+import { ENCODED_TYPES, type EncodedType, type ReadableType } from '../src/core/arithmetic.js'
 import { InternalError } from '../src/core/errors.js'
 import { QUANT_TYPES, quantBytes } from '../src/core/quant-types.js'
 import { PLAIN_ARITHMETIC } from '../src/engine/arithmetic.js'
+import type { BlockType } from '../src/quantize/block-formats.js'
 import { createKernelArithmetic, hasKernel, type TileArithmetic } from '../src/kernels/kernel-arithmetic.js'
 import { openKernels, type Kernels } from '../src/kernels/load.js'
 import { ADVERSARIAL, adversarial } from './support/adversarial.js'
@@ -156,6 +157,50 @@ describe('the kernels', WITH_KERNELS, () => {
     })
   }
 })
+
+describe('the kernels that read blocks', WITH_KERNELS, () => {
+  for (const type of BLOCK_TYPES) {
+    const { blockElements, blockBytes } = QUANT_TYPES[type]
+
+    it(`give what the twin reads in any bytes as ${type}, scales of NaN and infinity too`, () => {
+      fc.assert(
+        fc.property(fc.integer({ min: 1, max: 9 }), fc.integer(), anyPlaces, (blocks, seed, inside) => {
+          const random = new Seeded(seed)
+          checkRead(
+            type,
+            Uint8Array.from({ length: blocks * blockBytes }, () => random.bits() >>> 24),
+            inside,
+            'any bytes',
+          )
+        }),
+        { numRuns: 150 },
+      )
+    })
+
+    it(`give what the twin reads in ${type} blocks of adversarial weights, of any number`, () => {
+      const kinds = Object.keys(ADVERSARIAL)
+      kinds.forEach((kind, n) => {
+        const values = adversarial(kind, blockElements * (1 + (n % 7)), 3)
+        const blocks = new Uint8Array(quantBytes(type, values.length))
+        PLAIN_ARITHMETIC.encode(type, values, blocks, values.length)
+        checkRead(type, blocks, PLACES[n % 4] ?? PLACES[0], kind)
+      })
+    })
+  }
+})
+
+function checkRead(type: ReadableType, blocks: Uint8Array, inside: readonly [boolean, boolean], label: string): void {
+  inArena((_, arithmetic) => {
+    const { blockElements, blockBytes } = QUANT_TYPES[type as BlockType]
+    const expected = new Float32Array((blocks.length / blockBytes) * blockElements)
+    PLAIN_ARITHMETIC.widen(type, blocks, expected)
+    const from = room(blocks.length, inside[0])
+    from.set(blocks)
+    const into = put(new Float32Array(expected.length), inside[1])
+    arithmetic.widen(type, from, into)
+    assertSame(into, expected, `${type}, ${label}`)
+  })
+}
 
 describe('the kernels of halves', WITH_KERNELS, () => {
   for (const type of ['F16', 'BF16'] as const) {

@@ -1,7 +1,7 @@
 /** What kernels.wasm exports (assembly/index.ts). Pointers are byte offsets in its memory; counts are elements. */
 
-/** Writes blocks, and returns how many: it stops before one that it leaves to the twin. */
-export type EncodeBlocks = (from: number, into: number, blocks: number) => number
+/** Writes or reads blocks, and returns how many: it stops before one that it leaves to the twin. */
+export type ConvertBlocks = (from: number, into: number, blocks: number) => number
 
 export interface KernelExports {
   /** The first byte that the kernels do not use themselves. */
@@ -19,16 +19,29 @@ export interface KernelExports {
   readonly addDelta: (W: number, delta: number, count: number, norms: number) => void
   readonly largestMagnitude: (values: number, count: number) => number
 
-  readonly encodeQ8_0: EncodeBlocks
-  readonly encodeQ4_0: EncodeBlocks
-  readonly encodeQ4_1: EncodeBlocks
-  readonly encodeQ5_0: EncodeBlocks
-  readonly encodeQ5_1: EncodeBlocks
-  readonly encodeQ2_K: EncodeBlocks
-  readonly encodeQ3_K: EncodeBlocks
-  readonly encodeQ4_K: EncodeBlocks
-  readonly encodeQ5_K: EncodeBlocks
-  readonly encodeQ6_K: EncodeBlocks
-  readonly encodeIq4_NL: EncodeBlocks
-  readonly encodeIq4_XS: EncodeBlocks
+  readonly encodeQ8_0: ConvertBlocks
+  readonly encodeQ4_0: ConvertBlocks
+  readonly encodeQ4_1: ConvertBlocks
+  readonly encodeQ5_0: ConvertBlocks
+  readonly encodeQ5_1: ConvertBlocks
+  readonly encodeQ2_K: ConvertBlocks
+  readonly encodeQ3_K: ConvertBlocks
+  readonly encodeQ4_K: ConvertBlocks
+  readonly encodeQ5_K: ConvertBlocks
+  readonly encodeQ6_K: ConvertBlocks
+  readonly encodeIq4_NL: ConvertBlocks
+  readonly encodeIq4_XS: ConvertBlocks
+
+  readonly decodeQ8_0: ConvertBlocks
+  readonly decodeQ4_0: ConvertBlocks
+  readonly decodeQ4_1: ConvertBlocks
+  readonly decodeQ5_0: ConvertBlocks
+  readonly decodeQ5_1: ConvertBlocks
+  readonly decodeQ2_K: ConvertBlocks
+  readonly decodeQ3_K: ConvertBlocks
+  readonly decodeQ4_K: ConvertBlocks
+  readonly decodeQ5_K: ConvertBlocks
+  readonly decodeQ6_K: ConvertBlocks
+  readonly decodeIq4_NL: ConvertBlocks
+  readonly decodeIq4_XS: ConvertBlocks
 }

@@ -93,7 +93,7 @@ function storeSixBits(into: usize, inverseScale: f32, inverseMin: f32): void {
 }
 
 /** The scales and mins that a reader will find. */
-function loadSixBits(from: usize, d: f32, dmin: f32): void {
+export function loadSixBits(from: usize, d: f32, dmin: f32): void {
   for (let j: usize = 0; j < 8; j++) {
     const at = from + j
     let scale = u32(load<u8>(at)) & 63

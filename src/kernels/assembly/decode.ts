@@ -1,0 +1,210 @@
+/**
+ * Blocks back to f32: scale · level - min. Each decoder returns how many blocks it read, and stops before one whose scale is not finite: which NaN
+ * comes of it is the twin's business.
+ *
+ * Law: ggml-quants.c dequantize_row_* (llama.cpp 0c1e570); twin: src/quantize/decode.ts.
+ */
+import { valueOfHalf } from './half-float'
+import { loadSixBits } from './k-quants-affine'
+import { LEVELS, MINS, SCALES } from './map'
+import { lookUp, unpackNibbles, unpackOneBit, unpackPairs, unpackRuns, unpackSixBits } from './unpacking'
+
+const VALUES = memory.data<i8>([-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113], 16)
+const EACH_BIT = memory.data<u8>([1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128], 16)
+
+function isOddHalf(at: usize): bool {
+  return (load<u16>(at) & 0x7c00) === 0x7c00
+}
+
+function halfAt(at: usize): f32 {
+  return valueOfHalf(u32(load<u16>(at)))
+}
+
+/** 16 levels at `from`, less `offset`, times scale, less min. */
+function spread16(from: usize, offset: v128, scale: v128, min: v128, into: usize): void {
+  const levels = i8x16.sub(v128.load(from), offset)
+  const low = i16x8.extend_low_i8x16_s(levels)
+  const high = i16x8.extend_high_i8x16_s(levels)
+  v128.store(into, f32x4.sub(f32x4.mul(f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_s(low)), scale), min))
+  v128.store(into, f32x4.sub(f32x4.mul(f32x4.convert_i32x4_s(i32x4.extend_high_i16x8_s(low)), scale), min), 16)
+  v128.store(into, f32x4.sub(f32x4.mul(f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_s(high)), scale), min), 32)
+  v128.store(into, f32x4.sub(f32x4.mul(f32x4.convert_i32x4_s(i32x4.extend_high_i16x8_s(high)), scale), min), 48)
+}
+
+/** A block of 32 at LEVELS. */
+function spread32(offset: i32, scale: f32, min: f32, into: usize): void {
+  const offsets = i8x16.splat(i8(offset))
+  const scales = f32x4.splat(scale)
+  const mins = f32x4.splat(min)
+  spread16(LEVELS, offsets, scales, mins, into)
+  spread16(LEVELS + 16, offsets, scales, mins, into + 64)
+}
+
+/** A super-block at LEVELS whose sub-blocks of `size` have their SCALES and, where `hasMins`, MINS. */
+function spread256(offset: i32, size: usize, hasMins: bool, into: usize): void {
+  const offsets = i8x16.splat(i8(offset))
+  for (let first: usize = 0, j: usize = 0; first < 256; first += size, j += 4) {
+    const scale = v128.load32_splat(SCALES + j)
+    const min = hasMins ? v128.load32_splat(MINS + j) : f32x4.splat(0)
+    for (let i = first; i < first + size; i += 16) spread16(LEVELS + i, offsets, scale, min, into + (i << 2))
+  }
+}
+
+export function decodeQ8_0(from: usize, into: usize, blocks: usize): usize {
+  const none = i8x16.splat(0)
+  const noMin = f32x4.splat(0)
+  for (let block: usize = 0; block < blocks; block++, from += 34, into += 128) {
+    if (isOddHalf(from)) return block
+    const scale = f32x4.splat(halfAt(from))
+    spread16(from + 2, none, scale, noMin, into)
+    spread16(from + 18, none, scale, noMin, into + 64)
+  }
+  return blocks
+}
+
+/** q4_0, q5_0: f16 d, the fifth bits if there are any, 16 bytes. */
+function decodeSigned(from: usize, into: usize, blocks: usize, bits: i32): usize {
+  const blockBytes: usize = bits === 5 ? 22 : 18
+  for (let block: usize = 0; block < blocks; block++, from += blockBytes, into += 128) {
+    if (isOddHalf(from)) return block
+    unpackRuns(from + blockBytes - 16, 1)
+    if (bits === 5) addFifthBits(load<u32>(from, 2))
+    spread32(bits === 5 ? 16 : 8, halfAt(from), 0, into)
+  }
+  return blocks
+}
+
+/** q4_1, q5_1: f16 d, f16 min, the fifth bits if there are any, 16 bytes. */
+function decodeFromMin(from: usize, into: usize, blocks: usize, bits: i32): usize {
+  const blockBytes: usize = bits === 5 ? 24 : 20
+  for (let block: usize = 0; block < blocks; block++, from += blockBytes, into += 128) {
+    if (isOddHalf(from) || isOddHalf(from + 2)) return block
+    unpackRuns(from + blockBytes - 16, 1)
+    if (bits === 5) addFifthBits(load<u32>(from, 4))
+    spread32(0, halfAt(from), -halfAt(from + 2), into)
+  }
+  return blocks
+}
+
+/** Bit i is the fifth bit of level i. */
+function addFifthBits(bits: u32): void {
+  const each = v128.load(EACH_BIT)
+  const value = i8x16.splat(16)
+  for (let half: usize = 0; half < 2; half++, bits >>= 16) {
+    const spread = v128.shuffle<u8>(i32x4.splat(i32(bits)), i32x4.splat(i32(bits)), 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1)
+    const isSet = i8x16.eq(v128.and(spread, each), each)
+    const at = LEVELS + (half << 4)
+    v128.store(at, v128.or(v128.load(at), v128.and(isSet, value)))
+  }
+}
+
+export function decodeQ4_0(from: usize, into: usize, blocks: usize): usize {
+  return decodeSigned(from, into, blocks, 4)
+}
+
+export function decodeQ5_0(from: usize, into: usize, blocks: usize): usize {
+  return decodeSigned(from, into, blocks, 5)
+}
+
+export function decodeQ4_1(from: usize, into: usize, blocks: usize): usize {
+  return decodeFromMin(from, into, blocks, 4)
+}
+
+export function decodeQ5_1(from: usize, into: usize, blocks: usize): usize {
+  return decodeFromMin(from, into, blocks, 5)
+}
+
+export function decodeIq4_NL(from: usize, into: usize, blocks: usize): usize {
+  for (let block: usize = 0; block < blocks; block++, from += 18, into += 128) {
+    if (isOddHalf(from)) return block
+    unpackRuns(from + 2, 1)
+    lookUp(VALUES, 32)
+    spread32(0, halfAt(from), 0, into)
+  }
+  return blocks
+}
+
+export function decodeIq4_XS(from: usize, into: usize, blocks: usize): usize {
+  for (let block: usize = 0; block < blocks; block++, from += 136, into += 1024) {
+    if (isOddHalf(from)) return block
+    const d = halfAt(from)
+    let high = u32(load<u16>(from, 2))
+    let low = load<u32>(from, 4)
+    for (let j: usize = 0; j < 32; j += 4, high >>= 2, low >>= 4) {
+      const scale = i32((low & 15) | ((high & 3) << 4)) - 32
+      store<f32>(SCALES + j, d * f32(scale))
+    }
+    unpackRuns(from + 8, 8)
+    lookUp(VALUES, 256)
+    spread256(0, 32, false, into)
+  }
+  return blocks
+}
+
+export function decodeQ2_K(from: usize, into: usize, blocks: usize): usize {
+  for (let block: usize = 0; block < blocks; block++, from += 84, into += 1024) {
+    if (isOddHalf(from + 80) || isOddHalf(from + 82)) return block
+    const d = halfAt(from + 80)
+    const dmin = halfAt(from + 82)
+    for (let j: usize = 0; j < 16; j++) {
+      const both = u32(load<u8>(from + j))
+      store<f32>(SCALES + (j << 2), d * f32(both & 15))
+      store<f32>(MINS + (j << 2), dmin * f32(both >> 4))
+    }
+    unpackPairs(from + 16)
+    spread256(0, 16, true, into)
+  }
+  return blocks
+}
+
+export function decodeQ3_K(from: usize, into: usize, blocks: usize): usize {
+  for (let block: usize = 0; block < blocks; block++, from += 110, into += 1024) {
+    if (isOddHalf(from + 108)) return block
+    const d = halfAt(from + 108)
+    for (let j: usize = 0; j < 16; j++) {
+      const low = u32(load<u8>(from + 96 + (j & 7))) >> (j < 8 ? 0 : 4)
+      const high = u32(load<u8>(from + 104 + (j & 3))) >> (2 * u32(j >> 2))
+      const scale = i32((low & 15) | ((high & 3) << 4)) - 32
+      store<f32>(SCALES + (j << 2), d * f32(scale))
+    }
+    unpackPairs(from + 32)
+    unpackOneBit(from, 4)
+    spread256(4, 16, false, into)
+  }
+  return blocks
+}
+
+export function decodeQ4_K(from: usize, into: usize, blocks: usize): usize {
+  for (let block: usize = 0; block < blocks; block++, from += 144, into += 1024) {
+    if (isOddHalf(from) || isOddHalf(from + 2)) return block
+    loadSixBits(from + 4, halfAt(from), halfAt(from + 2))
+    unpackNibbles(from + 16)
+    spread256(0, 32, true, into)
+  }
+  return blocks
+}
+
+export function decodeQ5_K(from: usize, into: usize, blocks: usize): usize {
+  for (let block: usize = 0; block < blocks; block++, from += 176, into += 1024) {
+    if (isOddHalf(from) || isOddHalf(from + 2)) return block
+    loadSixBits(from + 4, halfAt(from), halfAt(from + 2))
+    unpackNibbles(from + 48)
+    unpackOneBit(from + 16, 16)
+    spread256(0, 32, true, into)
+  }
+  return blocks
+}
+
+export function decodeQ6_K(from: usize, into: usize, blocks: usize): usize {
+  for (let block: usize = 0; block < blocks; block++, from += 210, into += 1024) {
+    if (isOddHalf(from + 208)) return block
+    const d = halfAt(from + 208)
+    for (let j: usize = 0; j < 16; j++) {
+      const scale = i32(load<i8>(from + j, 192))
+      store<f32>(SCALES + (j << 2), d * f32(scale))
+    }
+    unpackSixBits(from)
+    spread256(32, 16, false, into)
+  }
+  return blocks
+}

@@ -1,0 +1,79 @@
+/** The bits of each type back into levels, one byte each, at LEVELS: what packing.ts does, backwards. Law: ggml-common.h block structs (llama.cpp 0c1e570). */
+import { LEVELS } from './map'
+
+/** 4 bits: in each run of 64 elements the first half below the second (q4_k, q5_k). */
+export function unpackNibbles(from: usize): void {
+  const mask = i8x16.splat(15)
+  for (let run: usize = 0; run < 4; run++) {
+    for (let half: usize = 0; half < 32; half += 16) {
+      const both = v128.load(from + (run << 5) + half)
+      const into = LEVELS + (run << 6) + half
+      v128.store(into, v128.and(both, mask))
+      v128.store(into, i8x16.shr_u(both, 4), 32)
+    }
+  }
+}
+
+/** Adds one bit to all 256 levels where it is set: byte j has element j of each run of 32, the first run lowest. */
+export function unpackOneBit(from: usize, bit: i32): void {
+  const value = i8x16.splat(i8(bit))
+  const one = i8x16.splat(1)
+  for (let half: usize = 0; half < 32; half += 16) {
+    let bits = v128.load(from + half)
+    for (let run: usize = 0; run < 8; run++) {
+      const into = LEVELS + (run << 5) + half
+      const isSet = i8x16.eq(v128.and(bits, one), one)
+      v128.store(into, v128.or(v128.load(into), v128.and(isSet, value)))
+      bits = i8x16.shr_u(bits, 1)
+    }
+  }
+}
+
+/** 2 bits: byte j of each half has element j of its four runs of 32, the first run lowest (q2_k, q3_k). */
+export function unpackPairs(from: usize): void {
+  const mask = i8x16.splat(3)
+  for (let half: usize = 0; half < 2; half++) {
+    for (let part: usize = 0; part < 32; part += 16) {
+      const all = v128.load(from + (half << 5) + part)
+      const into = LEVELS + (half << 7) + part
+      v128.store(into, v128.and(all, mask))
+      v128.store(into, v128.and(i8x16.shr_u(all, 2), mask), 32)
+      v128.store(into, v128.and(i8x16.shr_u(all, 4), mask), 64)
+      v128.store(into, i8x16.shr_u(all, 6), 96)
+    }
+  }
+}
+
+/** 6 bits: 128 bytes with the low 4 of them, then 64 with the upper 2, by halves of 128 elements (q6_k). */
+export function unpackSixBits(from: usize): void {
+  const nibble = i8x16.splat(15)
+  const pair = i8x16.splat(0x30)
+  for (let half: usize = 0; half < 2; half++) {
+    for (let part: usize = 0; part < 32; part += 16) {
+      const low = v128.load(from + (half << 6) + part)
+      const low1 = v128.load(from + (half << 6) + part, 32)
+      const upper = v128.load(from + (half << 5) + part, 128)
+      const into = LEVELS + (half << 7) + part
+      v128.store(into, v128.or(v128.and(low, nibble), v128.and(i8x16.shl(upper, 4), pair)))
+      v128.store(into, v128.or(v128.and(low1, nibble), v128.and(i8x16.shl(upper, 2), pair)), 32)
+      v128.store(into, v128.or(i8x16.shr_u(low, 4), v128.and(upper, pair)), 64)
+      v128.store(into, v128.or(i8x16.shr_u(low1, 4), v128.and(i8x16.shr_u(upper, 2), pair)), 96)
+    }
+  }
+}
+
+/** 4 bits: in each run of 32 elements the first half below the second (q4_0 … q5_1, iq4). */
+export function unpackRuns(from: usize, runs: usize): void {
+  const mask = i8x16.splat(15)
+  for (let run: usize = 0; run < runs; run++, from += 16) {
+    const both = v128.load(from)
+    v128.store(LEVELS + (run << 5), v128.and(both, mask))
+    v128.store(LEVELS + (run << 5), i8x16.shr_u(both, 4), 16)
+  }
+}
+
+/** The places of table values at LEVELS become the values (iq4). */
+export function lookUp(table: usize, count: usize): void {
+  const values = v128.load(table)
+  for (let at = LEVELS; at < LEVELS + count; at += 16) v128.store(at, i8x16.swizzle(values, v128.load(at)))
+}
