@@ -1,10 +1,12 @@
 /**
  * llama-quantize as a stage of the plan: tensors and metadata of a (planned or existing) GGUF in, order, types and
- * metadata of the quantized one out. Values pass through the type that the file in between would have had.
+ * metadata of the quantized one out. Values pass through the type that the file in between would have had: the converter's,
+ * or llama-export-lora's.
  *
  * Law: llama-quant.cpp `llama_model_quantize_impl` (llama.cpp 0c1e570), by src/quantize/policy.ts.
  */
 import type { KeyValue } from '../core/key-value.js'
+import { isBlockType, type QuantType } from '../core/quant-types.js'
 import { tensorsOf, type RowProgram } from '../core/row-program.js'
 import type { Imatrix } from '../formats/imatrix/imatrix-entry.js'
 import { ALL_FILE_TYPES, type AnyFileType } from '../quantize/file-types.js'
@@ -79,7 +81,7 @@ function quantized(
     ...draft,
     name,
     type,
-    program: isQuantized ? throughType(draft) : draft.program,
+    program: isQuantized ? handedOn(draft, type) : draft.program,
     ...(weights === undefined ? {} : { importance: weights }),
   }
 }
@@ -91,7 +93,9 @@ function fileTypeOf(keyValues: readonly KeyValue[]): number | undefined {
 }
 
 /** The values as the file in between would give them: rounded where it is narrower than what they are made of. */
-function throughType({ type, program }: GgufDraft): RowProgram {
+function handedOn({ type, program, applied }: GgufDraft, wanted: QuantType): RowProgram {
+  // what llama-export-lora merges into a file that is not f32 is f16; a float type of ours needs no such step
+  if (applied.length > 0 && type !== 'f32') return isBlockType(wanted) ? { op: 'round', input: program, type: 'f16' } : program
   if (type !== 'f16' && type !== 'bf16') return program
   return isStoredAs(program, type === 'f16' ? 'F16' : 'BF16') ? program : { op: 'round', input: program, type }
 }
