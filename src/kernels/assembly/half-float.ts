@@ -158,6 +158,21 @@ function bf16NaN(bits: v128): v128 {
   return v128.or(upper, v128.and(isInfinity, i32x4.splat(0x40)))
 }
 
+/** The f16 of four f32 that are no NaN, one in each lane. */
+export function halvesOf(values: v128): v128 {
+  const half = narrowed(
+    f32x4.abs(values),
+    constant(TWO_TO_112),
+    constant(TWO_TO_MINUS_110),
+    constant(F32_INFINITY),
+    constant(SMALLEST_BIAS),
+    constant(ROUNDING_EXPONENT),
+    constant(F16_EXPONENT),
+    constant(F16_FRACTION_AND_CARRY),
+  )
+  return v128.or(half, v128.and(i32x4.shr_u(values, 16), constant(F16_SIGN)))
+}
+
 /** The f16 of one f32 that is no NaN. */
 export function halfOf(value: f32): u32 {
   const bits = reinterpret<u32>(value)

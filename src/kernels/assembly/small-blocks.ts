@@ -8,7 +8,8 @@
  * Law: ggml-quants.c quantize_row_*_ref (llama.cpp 0c1e570).
  */
 import { BELOW_HALF, MAGIC, MAGIC_BITS, SIGN, constant } from './constants'
-import { halfOf } from './half-float'
+import { halfOf, halvesOf } from './half-float'
+import { LEVELS, MINS, SCALES } from './map'
 
 const BLOCK_BYTES: usize = 128
 
@@ -137,6 +138,32 @@ function fifthBits(low: v128, high: v128): u32 {
   return i8x16.bitmask(i16x8.shl(low, 3)) | (i8x16.bitmask(i16x8.shl(high, 3)) << 16)
 }
 
+/**
+ * Scales, their inverses and their halves are made for four blocks at once: four divisions take as long as one, and none waits for another's.
+ * SCALES and MINS hold what is wanted of each: its scale or maximum, its minimum; then the inverse and the halves.
+ */
+const HALVES: usize = LEVELS
+
+/** How many of `count` blocks come before the first odd one, given the inverses of their scales at SCALES. */
+function countTame(count: usize): usize {
+  let tame: usize = 0
+  while (tame < count && !isOdd(load<f32>(SCALES + (tame << 2)))) tame++
+  return tame
+}
+
+function inversesOf(scales: v128): v128 {
+  return v128.and(f32x4.div(f32x4.splat(1), scales), f32x4.ne(scales, f32x4.splat(0)))
+}
+
+/** The levels of one block as nibbles at `into`, their fifth bits before them. */
+function storeLevels(low: v128, high: v128, bits: i32, into: usize): void {
+  if (bits === 5) {
+    store<u32>(into, fifthBits(low, high))
+    into += 4
+  }
+  v128.store(into, nibbles(low, high))
+}
+
 /** q4_0 and q5_0: f16 d = signed max / -2^(bits-1), then levels x / d + 2^(bits-1). */
 function encodeSigned(from: usize, into: usize, blocks: usize, bits: i32): usize {
   const magic = constant(MAGIC)
@@ -146,21 +173,22 @@ function encodeSigned(from: usize, into: usize, blocks: usize, bits: i32): usize
   const offset = f32x4.splat(middle + 0.5)
   const top = i8x16.splat(i8(2 * half - 1))
   const zero = f32x4.splat(0)
-  for (let block: usize = 0; block < blocks; block++, from += BLOCK_BYTES) {
-    const d = signedMax(from) / -middle
-    const inverse = inverseOf(d)
-    if (isOdd(inverse)) return block
-    const factor = f32x4.splat(inverse)
-    const low = i8x16.min_s(levels(from, zero, factor, offset, magic, magicBits), top)
-    const high = i8x16.min_s(levels(from + 64, zero, factor, offset, magic, magicBits), top)
-    store<u16>(into, halfOf(d))
-    into += 2
-    if (bits === 5) {
-      store<u32>(into, fifthBits(low, high))
-      into += 4
+  const blockBytes: usize = bits === 5 ? 22 : 18
+  for (let block: usize = 0; block < blocks; block += 4) {
+    const count = min<usize>(4, blocks - block)
+    for (let i: usize = 0; i < count; i++) store<f32>(SCALES + (i << 2), signedMax(from + i * BLOCK_BYTES))
+    const scales = f32x4.div(v128.load(SCALES), f32x4.splat(-middle))
+    v128.store(SCALES, inversesOf(scales))
+    v128.store(HALVES, halvesOf(scales))
+    const tame = countTame(count)
+    for (let i: usize = 0; i < tame; i++, from += BLOCK_BYTES, into += blockBytes) {
+      const factor = v128.load32_splat(SCALES + (i << 2))
+      const low = i8x16.min_s(levels(from, zero, factor, offset, magic, magicBits), top)
+      const high = i8x16.min_s(levels(from + 64, zero, factor, offset, magic, magicBits), top)
+      store<u16>(into, load<u16>(HALVES + (i << 2)))
+      storeLevels(low, high, bits, into + 2)
     }
-    v128.store(into, nibbles(low, high))
-    into += 16
+    if (tame < count) return block + tame
   }
   return blocks
 }
@@ -172,26 +200,32 @@ function encodeFromMin(from: usize, into: usize, blocks: usize, bits: i32): usiz
   const top: i32 = (1 << bits) - 1
   const offset = f32x4.splat(0.5)
   const topBytes = i8x16.splat(i8(top))
-  for (let block: usize = 0; block < blocks; block++, from += BLOCK_BYTES) {
-    const both = bounds(from)
-    const largest = f32x4.extract_lane(both, 0)
-    let smallest: f32 = -f32x4.extract_lane(both, 1)
-    if (smallest === 0) smallest = firstZero(from)
-    const d: f32 = largest === smallest ? 0 : (largest - smallest) / f32(top)
-    const inverse = inverseOf(d)
-    if (isOdd(inverse)) return block
-    const factor = f32x4.splat(inverse)
-    const min = f32x4.splat(smallest)
-    const low = i8x16.min_s(levels(from, min, factor, offset, magic, magicBits), topBytes)
-    const high = i8x16.min_s(levels(from + 64, min, factor, offset, magic, magicBits), topBytes)
-    store<u32>(into, halfOf(d) | (halfOf(smallest) << 16))
-    into += 4
-    if (bits === 5) {
-      store<u32>(into, fifthBits(low, high))
-      into += 4
+  const blockBytes: usize = bits === 5 ? 24 : 20
+  for (let block: usize = 0; block < blocks; block += 4) {
+    const count = min<usize>(4, blocks - block)
+    for (let i: usize = 0; i < count; i++) {
+      const both = bounds(from + i * BLOCK_BYTES)
+      const smallest: f32 = -f32x4.extract_lane(both, 1)
+      store<f32>(SCALES + (i << 2), f32x4.extract_lane(both, 0))
+      store<f32>(MINS + (i << 2), smallest === 0 ? firstZero(from + i * BLOCK_BYTES) : smallest)
     }
-    v128.store(into, nibbles(low, high))
-    into += 16
+    const largest = v128.load(SCALES)
+    const smallest = v128.load(MINS)
+    // equal bounds may be zeros of two signs, whose difference would have one
+    const range = v128.and(f32x4.sub(largest, smallest), f32x4.ne(largest, smallest))
+    const scales = f32x4.div(range, f32x4.splat(f32(top)))
+    v128.store(SCALES, inversesOf(scales))
+    v128.store(HALVES, v128.or(halvesOf(scales), i32x4.shl(halvesOf(smallest), 16)))
+    const tame = countTame(count)
+    for (let i: usize = 0; i < tame; i++, from += BLOCK_BYTES, into += blockBytes) {
+      const factor = v128.load32_splat(SCALES + (i << 2))
+      const min = v128.load32_splat(MINS + (i << 2))
+      const low = i8x16.min_s(levels(from, min, factor, offset, magic, magicBits), topBytes)
+      const high = i8x16.min_s(levels(from + 64, min, factor, offset, magic, magicBits), topBytes)
+      store<u32>(into, load<u32>(HALVES + (i << 2)))
+      storeLevels(low, high, bits, into + 4)
+    }
+    if (tame < count) return block + tame
   }
   return blocks
 }
