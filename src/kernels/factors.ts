@@ -1,6 +1,6 @@
 /**
  * Low-rank products by kernel, whatever the size of the factors. A is packed for the inner loop panel by panel, again for each tile: that costs
- * a hundredth of the product, and a packed copy of a large A would cost memory.
+ * a twentieth of the product, and a packed copy of a large A would cost memory.
  */
 import type { Arena } from './arena.js'
 import type { KernelExports } from './exports.js'
