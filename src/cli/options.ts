@@ -13,6 +13,7 @@ export interface CommonFlags {
   readonly json?: boolean
   readonly force?: boolean
   readonly threads?: string
+  readonly maxMemory?: string
   readonly quiet?: boolean
   readonly verbose?: boolean
   readonly receipt?: string | false
@@ -82,6 +83,7 @@ export function addCommonOptions(command: Command): Command {
     .option('--json', 'write events and results as JSON lines to stdout, and nothing else there')
     .option('--force', 'replace an output that is there already (never an input)')
     .option('-t, --threads <N>', 'worker threads (default: one per core); never changes a byte')
+    .option('--max-memory <SIZE>', 'use fewer threads where more would take more memory, such as 200M')
     .option('--quiet', 'no progress, no summary')
     .option('--verbose', 'list every tensor')
     .option('--receipt <FILE>', 'where to write the receipt (default: beside the output)')

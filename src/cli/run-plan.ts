@@ -6,6 +6,7 @@ import { fileSystemError } from '../core/file-errors.js'
 import type { Plan } from '../plan/plan.js'
 import { checkOutputs } from '../engine/check-outputs.js'
 import { execute } from '../engine/execute.js'
+import { threadsWithin } from '../engine/memory.js'
 import { toolFacts } from '../host/tool.js'
 import type { CommandContext } from './exit.js'
 import { describePlan, planFacts } from './describe-plan.js'
@@ -13,11 +14,12 @@ import { summary } from './summary.js'
 import { MOST_THREADS, type CommonFlags } from './options.js'
 import { NO_PROGRESS, progressDisplay } from './progress-display.js'
 import { oneLine } from './safe-text.js'
-import { parseCount } from './values.js'
+import { parseCount, parseSize } from './values.js'
 
 /** Prints or runs. Warnings go to stderr whatever else is quiet. */
 export async function runPlan(plan: Plan, flags: CommonFlags, { signal }: CommandContext): Promise<void> {
-  const threads = flags.threads === undefined ? undefined : parseCount('--threads', flags.threads, MOST_THREADS)
+  const asked = flags.threads === undefined ? undefined : parseCount('--threads', flags.threads, MOST_THREADS)
+  const threads = flags.maxMemory === undefined ? asked : threadsWithin(plan, asked, parseSize('--max-memory', flags.maxMemory))
   for (const warning of plan.warnings) process.stderr.write(`warning: ${oneLine(warning)}\n`)
   if (flags.dryRun === true) return printPlan(plan, flags, threads)
   const display = flags.quiet === true || flags.json === true ? NO_PROGRESS : await progressDisplay()

@@ -3,26 +3,40 @@
  * place that knows what each node of core/row-program.ts means.
  */
 import { isReadableType, type ReadableType } from '../core/arithmetic.js'
+import { elementBytes as bytesOfElement, isPlainFloat } from '../core/dtypes.js'
 import { InternalError, MismatchError } from '../core/errors.js'
 import { permutedRow, programShape, type MatrixView, type RowProgram } from '../core/row-program.js'
 import { elementCount } from '../core/shape.js'
 import { storedBytes } from '../core/stored-types.js'
+import { readStrided } from '../core/strided-view.js'
 import type { TensorInfo } from '../core/tensor-info.js'
 import type { Arena } from '../kernels/arena.js'
 import type { Norms, TileArithmetic } from '../kernels/kernel-arithmetic.js'
 import type { Workshop } from './arithmetic.js'
+import {
+  evaluateBecome,
+  evaluateKron,
+  evaluateMultiply,
+  evaluateProduct,
+  evaluateRescaleColumns,
+  evaluateRescaleRows,
+  evaluateReplaceRows,
+  evaluateReshape,
+  evaluateScale,
+  type Bench,
+} from './operations-adapters.js'
 import type { TileReader } from './tile-reader.js'
 
 const F32_INFINITY = 0x7f80_0000
 
 /** Evaluates programs for one worker. Not reentrant: its buffers lie on the stack of the worker's arena. */
-export class Evaluator {
+export class Evaluator implements Bench {
   /** What merging did since the caller last set them to zero. */
   readonly norms: Norms = { delta: 0, weight: 0 }
+  readonly arithmetic: TileArithmetic
   private readonly reader: TileReader
-  private readonly arithmetic: TileArithmetic
   private readonly arena: Arena
-  private readonly factors = new Map<MatrixView, Float32Array>()
+  private readonly factors = new Map<MatrixView | RowProgram, Float32Array>()
 
   constructor(reader: TileReader, { arithmetic, arena }: Workshop) {
     this.reader = reader
@@ -51,7 +65,38 @@ export class Evaluator {
         return this.permuteRows(program, first, into)
       case 'round':
         return this.round(program, first, into)
+      case 'view':
+        return this.viewRows(program.view, first, into)
+      case 'product':
+        return evaluateProduct(this, program, first, into)
+      case 'multiply':
+        return evaluateMultiply(this, program, first, into)
+      case 'scale':
+        return evaluateScale(this, program, first, into)
+      case 'kron':
+        return evaluateKron(this, program, first, into)
+      case 'reshape':
+        return evaluateReshape(this, program, first, into)
+      case 'replaceRows':
+        return evaluateReplaceRows(this, program, first, into)
+      case 'rescaleRows':
+        return evaluateRescaleRows(this, program, first, into)
+      case 'rescaleColumns':
+        return evaluateRescaleColumns(this, program, first, into)
+      case 'become':
+        return evaluateBecome(this, program, first, into)
     }
+  }
+
+  kept(key: MatrixView | RowProgram, count: number, fill: (into: Float32Array) => void): Float32Array {
+    const known = this.factors.get(key)
+    if (known !== undefined) return known
+    const values = floatsOf(this.arena.keep(count * 4))
+    const { delta, weight } = this.norms
+    fill(values)
+    Object.assign(this.norms, { delta, weight })
+    this.factors.set(key, values)
+    return values
   }
 
   private round({ input, type }: Extract<RowProgram, { op: 'round' }>, first: number, into: Float32Array): void {
@@ -131,12 +176,7 @@ export class Evaluator {
 
   /** All of a small factor as packed f32 (rows x cols), kept until the next tensor. */
   private factor(view: MatrixView): Float32Array {
-    const known = this.factors.get(view)
-    if (known !== undefined) return known
-    const values = floatsOf(this.arena.keep(view.rows * view.cols * 4))
-    this.viewRows(view, 0, values)
-    this.factors.set(view, values)
-    return values
+    return this.kept(view, view.rows * view.cols, (values) => this.viewRows(view, 0, values))
   }
 
   /** Rows of a factor, packed; refuses NaN and infinity, which no trained adapter has. */
@@ -147,6 +187,23 @@ export class Evaluator {
   }
 
   private stridedRows(view: MatrixView, first: number, into: Float32Array): void {
+    const { tensor, rows, cols, offset, rowStride, colStride } = view
+    if (!isPlainFloat(tensor.dtype)) return this.rowsOfBlocks(view, first, into)
+    const elementBytes = bytesOfElement(tensor.dtype)
+    const strided = { offset: tensor.offset + offset * elementBytes, elementBytes, shape: [rows, cols], strides: [rowStride, colStride] }
+    const { dtype } = tensor
+    this.borrow(into.length * elementBytes, (packed) => {
+      readStrided({ ...strided, reversedBytes: 1, flippedBytes: [] }, packed, first * cols * elementBytes, (bytes, at) =>
+        this.reader.read(tensor.source, bytes, at),
+      )
+      this.arithmetic.widen(dtype, packed, into)
+    })
+    const index = this.hasNonFinite(into) ? into.findIndex((value) => !Number.isFinite(value)) : -1
+    if (index >= 0) throw notFinite(tensor, into, offset + (first + Math.floor(index / cols)) * rowStride + (index % cols) * colStride - index)
+  }
+
+  /** Blocks have no addressable elements: the whole tensor is read. */
+  private rowsOfBlocks(view: MatrixView, first: number, into: Float32Array): void {
     this.borrowFloats(elementCount(view.tensor.shape), (all) => {
       this.read(view.tensor, 0, all)
       if (this.hasNonFinite(all)) throw notFinite(view.tensor, all, 0)
@@ -172,7 +229,7 @@ export class Evaluator {
     )
   }
 
-  private borrowFloats(count: number, use: (buffer: Float32Array) => void): void {
+  borrowFloats(count: number, use: (buffer: Float32Array) => void): void {
     this.borrow(count * 4, (bytes) => use(floatsOf(bytes)))
   }
 

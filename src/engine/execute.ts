@@ -7,7 +7,8 @@ import { outputBytes, type Plan, type PlannedFile, type SideFile } from '../plan
 import { AtomicOutput } from './atomic-output.js'
 import { checkOutputs, outputNames } from './check-outputs.js'
 import { fileSystemError } from '../core/file-errors.js'
-import { runJob, threadCount } from './pool.js'
+import { runJob } from './pool.js'
+import { threadCount, threadsWithin } from './memory.js'
 import type { OnProgress } from './progress.js'
 import { receiptText, tensorResults, type TensorResult, type ToolFacts } from './receipt.js'
 import { createTileJob, jobProgress } from './tile-job.js'
@@ -20,6 +21,8 @@ export interface ExecuteOptions {
   readonly force?: boolean
   /** Worker threads; one per core unless given. Never changes a byte. */
   readonly threads?: number
+  /** Use fewer threads where more would take more memory than this, by the plan's own estimate. */
+  readonly maxMemoryBytes?: number | undefined
   /** Read each finished file again and note its sha256. */
   readonly hash?: boolean
   readonly onProgress?: OnProgress
@@ -75,7 +78,8 @@ export async function execute(plan: Plan, tool: ToolFacts, options: ExecuteOptio
   }
 }
 
-async function writeTensors(plan: Plan, paths: readonly string[], { threads, signal, onProgress }: ExecuteOptions): Promise<TensorResult[]> {
+async function writeTensors(plan: Plan, paths: readonly string[], { threads, maxMemoryBytes, signal, onProgress }: ExecuteOptions): Promise<TensorResult[]> {
+  const allowed = maxMemoryBytes === undefined ? threads : threadsWithin(plan, threads, maxMemoryBytes)
   const job = createTileJob(plan, paths)
   const totalBytes = plan.tensors.reduce((sum, { byteLength }) => sum + byteLength, 0)
   const report = (): void => {
@@ -84,7 +88,7 @@ async function writeTensors(plan: Plan, paths: readonly string[], { threads, sig
   }
   const timer = setInterval(report, PROGRESS_INTERVAL_MS)
   try {
-    await runJob(job, threadCount(job, totalBytes, threads), signal)
+    await runJob(job, threadCount(plan, allowed), signal)
   } finally {
     clearInterval(timer)
   }

@@ -1,21 +1,47 @@
 /** How much memory a run will take: what the plan says before the first byte is read. */
 import { availableParallelism } from 'node:os'
+import { UsageError } from '../core/errors.js'
 import { QUANT_TYPES } from '../core/quant-types.js'
 import { programShape, type RowProgram } from '../core/row-program.js'
+import { PANEL_ELEMENTS } from './operations-adapters.js'
 import type { Plan, PlannedTensor } from '../plan/plan.js'
+import { tileCount } from '../plan/tiles.js'
 
 // measured on Node 20 (docs/performance.md): the process with our modules, and what one more worker thread costs
-const PROCESS_BYTES = 72_000_000
-const WORKER_BYTES = 14_000_000
+const PROCESS_BYTES = 70_000_000
+const WORKER_BYTES = 12_000_000
 /** A packed panel of a factor, and the ends of buffers that are rounded up. */
 const KERNEL_BYTES = 262_144
 
-/** Peak resident bytes that are expected, whatever the model's size. @param threads as asked for; undefined: one per core */
-export function expectedPeakBytes(plan: Plan, threads: number | undefined): number {
-  const workers = Math.max(1, threads ?? availableParallelism())
+/** Below this many output bytes the main thread does the work: starting a worker takes about 50 ms. */
+const SMALL_JOB_BYTES = 4_194_304
+
+/** How many threads a run gets. @param asked by the user, or undefined for one per core */
+export function threadCount({ tensors }: Plan, asked: number | undefined): number {
+  const bytes = tensors.reduce((sum, { byteLength }) => sum + byteLength, 0)
+  if (asked === undefined && bytes < SMALL_JOB_BYTES) return 1
+  const tiles = tensors.reduce((sum, { program, tile }) => sum + tileCount(program, tile), 0)
+  return Math.max(1, Math.min(asked ?? availableParallelism(), tiles))
+}
+
+/** Peak resident bytes that are expected, whatever the model's size. @param asked threads; undefined: one per core */
+export function expectedPeakBytes(plan: Plan, asked: number | undefined): number {
+  const threads = threadCount(plan, asked)
   const buffers = bufferBytes(plan.tensors)
   const headers = plan.files.reduce((sum, { header }) => sum + header.byteLength, 0)
-  return PROCESS_BYTES + headers * 3 + workers * (WORKER_BYTES + buffers)
+  return PROCESS_BYTES + headers * 3 + threads * buffers + (threads === 1 ? WORKER_BYTES / 2 : threads * WORKER_BYTES)
+}
+
+/**
+ * As many threads as fit into a limit.
+ * @throws UsageError when not even one does
+ */
+export function threadsWithin(plan: Plan, asked: number | undefined, maxBytes: number): number {
+  let threads = threadCount(plan, asked)
+  while (threads > 1 && expectedPeakBytes(plan, threads) > maxBytes) threads--
+  const needed = expectedPeakBytes(plan, threads)
+  if (needed > maxBytes) throw new UsageError(`--max-memory is ${maxBytes} bytes; this run needs about ${needed} with one thread.`)
+  return threads
 }
 
 /** What the buffers of one worker take together, whichever tensor it works on. */
@@ -50,5 +76,40 @@ function scratchBytes(program: RowProgram, rows: number): number {
       return rows * cols * 2 + scratchBytes(program.input, rows)
     case 'permuteRows':
       return rows * cols * 4 + scratchBytes(program.input, rows)
+    case 'view':
+      return rows * cols * 4
+    case 'product': {
+      const rank = programShape(program.A).rows
+      return rows * rank * 4 + scratchBytes(program.B, rows) + keptBytes(program.A)
+    }
+    case 'multiply': {
+      const by = programShape(program.right)
+      return scratchBytes(program.left, rows) + (by.rows === 1 ? keptBytes(program.right) : rows * by.cols * 4 + scratchBytes(program.right, rows))
+    }
+    case 'scale':
+      return scratchBytes(program.input, rows)
+    case 'kron':
+      return keptBytes(program.left) + keptBytes(program.right)
+    case 'reshape': {
+      const inner = programShape(program.input).cols
+      const innerRows = Math.ceil((rows * cols) / inner) + 1
+      return innerRows * inner * 4 + scratchBytes(program.input, innerRows)
+    }
+    case 'replaceRows':
+      return scratchBytes(program.input, rows) + scratchBytes(program.values, 1)
+    case 'rescaleRows':
+      return rows * 4 + scratchBytes(program.input, rows) + scratchBytes(program.lengths, rows)
+    case 'rescaleColumns': {
+      const panel = Math.max(rows, Math.ceil(PANEL_ELEMENTS / cols))
+      return panel * cols * 4 + cols * 12 + scratchBytes(program.input, panel) + keptBytes(program.lengths)
+    }
+    case 'become':
+      return rows * cols * 8 + scratchBytes(program.base, rows) + scratchBytes(program.changed, rows)
   }
+}
+
+/** A small program that is computed as a whole and kept. */
+function keptBytes(program: RowProgram): number {
+  const { rows, cols } = programShape(program)
+  return rows * cols * 4 + scratchBytes(program, rows)
 }

@@ -1,24 +1,17 @@
 /** Runs the tiles of a job on worker threads, or on the main thread when starting threads would take longer than the work. */
-import { availableParallelism } from 'node:os'
 import { setImmediate } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
 import { CancelledError, InternalError, revivedError, type PlainError, type ToolkitError } from '../core/errors.js'
 import { openWorkshop } from './arithmetic.js'
 import { bufferBytes } from './memory.js'
 import { runTiles } from './run-tiles.js'
-import { stopTiles, totalTiles, type TileJob } from './tile-job.js'
+import { stopTiles, type TileJob } from './tile-job.js'
 
-/** Below this many output bytes the main thread does the work: starting a worker takes about 50 ms. */
-const SMALL_JOB_BYTES = 4_194_304
+/** Workers make little garbage; V8's usual nursery of 48 MB would be most of their memory. */
+const WORKER_YOUNG_MB = 2
 
 // workers inherit node's flags, and refuse to start from a file under this one (a library used in `node --input-type=module -e`)
 const WORKER_FLAGS = process.execArgv.some((flag) => flag.startsWith('--input-type')) ? { execArgv: [] } : {}
-
-/** How many threads a job gets. @param asked by the user, or undefined for one per core */
-export function threadCount(job: TileJob, outputBytes: number, asked: number | undefined): number {
-  if (asked === undefined && outputBytes < SMALL_JOB_BYTES) return 1
-  return Math.max(1, Math.min(asked ?? availableParallelism(), totalTiles(job)))
-}
 
 /**
  * Runs all tiles. Returns when every byte is written.
@@ -46,7 +39,11 @@ async function runWorkers(job: TileJob, threads: number): Promise<void> {
 function runWorker(job: TileJob): Promise<void> {
   return new Promise((resolve, reject) => {
     let failure: ToolkitError | undefined
-    const worker = new Worker(new URL('./worker.js', import.meta.url), { workerData: job, ...WORKER_FLAGS })
+    const worker = new Worker(new URL('./worker.js', import.meta.url), {
+      workerData: job,
+      resourceLimits: { maxYoungGenerationSizeMb: WORKER_YOUNG_MB },
+      ...WORKER_FLAGS,
+    })
     worker.once('message', (error: PlainError) => {
       failure = revivedError(error)
       stopTiles(job)

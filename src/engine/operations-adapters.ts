@@ -1,0 +1,128 @@
+/**
+ * What the nodes of adapters beyond `W + B · A` mean: products of computed factors, Kronecker products, normalised rows and
+ * columns, replaced rows. The arithmetic is that of src/merge/reference.ts; this file only brings the rows together.
+ */
+import { MismatchError } from '../core/errors.js'
+import { programShape, type RowProgram } from '../core/row-program.js'
+import type { Norms, TileArithmetic } from '../kernels/kernel-arithmetic.js'
+import { addColumnSquares, columnFactors, kron, multiply, rescaleRows, scale } from '../merge/reference.js'
+
+type Node<O extends RowProgram['op']> = Extract<RowProgram, { op: O }>
+
+/** What an operation may use of its evaluator. */
+export interface Bench {
+  readonly arithmetic: TileArithmetic
+  readonly norms: Norms
+  rows(program: RowProgram, first: number, into: Float32Array): void
+  borrowFloats(count: number, use: (buffer: Float32Array) => void): void
+  /** Computes something once per output tensor, and keeps it. What is computed for it does not count in the norms. */
+  kept(key: RowProgram, count: number, fill: (into: Float32Array) => void): Float32Array
+}
+
+export const PANEL_ELEMENTS = 262_144 // what a pass over a whole input holds at once
+
+export function evaluateProduct(bench: Bench, { B, A, scale: factor }: Node<'product'>, first: number, into: Float32Array): void {
+  const { rows: rank, cols } = programShape(A)
+  const factorA = whole(bench, A)
+  bench.borrowFloats((into.length / cols) * rank, (tileOfB) => {
+    bench.rows(B, first, tileOfB)
+    bench.arithmetic.lowRank(tileOfB, factorA, factor, rank, cols, into)
+  })
+}
+
+export function evaluateMultiply(bench: Bench, { left, right }: Node<'multiply'>, first: number, into: Float32Array): void {
+  const { cols } = programShape(left)
+  const by = programShape(right)
+  bench.rows(left, first, into)
+  if (by.rows === 1 && by.cols === cols) return multiply(into, whole(bench, right), cols, 'columns')
+  bench.borrowFloats((into.length / cols) * by.cols, (values) => {
+    bench.rows(right, first, values)
+    multiply(into, values, cols, by.cols === 1 ? 'rows' : 'elements')
+  })
+}
+
+export function evaluateScale(bench: Bench, { input, factor }: Node<'scale'>, first: number, into: Float32Array): void {
+  bench.rows(input, first, into)
+  scale(into, factor)
+}
+
+export function evaluateKron(bench: Bench, { left, right }: Node<'kron'>, first: number, into: Float32Array): void {
+  kron(whole(bench, left), programShape(left).cols, whole(bench, right), programShape(right).cols, first, into)
+}
+
+export function evaluateReshape(bench: Bench, { input, cols }: Node<'reshape'>, first: number, into: Float32Array): void {
+  const inner = programShape(input).cols
+  const [from, to] = [first * cols, first * cols + into.length]
+  const [low, high] = [Math.floor(from / inner), Math.ceil(to / inner)]
+  if (low * inner === from && high * inner === to) return bench.rows(input, low, into)
+  bench.borrowFloats((high - low) * inner, (rows) => {
+    bench.rows(input, low, rows)
+    into.set(rows.subarray(from - low * inner, to - low * inner))
+  })
+}
+
+export function evaluateReplaceRows(bench: Bench, { input, ids, values }: Node<'replaceRows'>, first: number, into: Float32Array): void {
+  const { cols } = programShape(input)
+  const count = into.length / cols
+  bench.rows(input, first, into)
+  ids.forEach((id, i) => {
+    if (id >= first && id < first + count) bench.rows(values, i, into.subarray((id - first) * cols, (id - first + 1) * cols))
+  })
+}
+
+export function evaluateRescaleRows(bench: Bench, { input, lengths }: Node<'rescaleRows'>, first: number, into: Float32Array): void {
+  const { cols } = programShape(input)
+  bench.rows(input, first, into)
+  bench.borrowFloats(into.length / cols, (wanted) => {
+    bench.rows(lengths, first, wanted)
+    rescaleRows(into, wanted, cols)
+  })
+}
+
+export function evaluateRescaleColumns(bench: Bench, program: Node<'rescaleColumns'>, first: number, into: Float32Array): void {
+  const { input, lengths } = program
+  const { rows, cols } = programShape(input)
+  const factors = bench.kept(program, cols, (factor) => {
+    const sums = new Float64Array(cols)
+    const panel = Math.max(1, Math.floor(PANEL_ELEMENTS / cols))
+    for (let row = 0; row < rows; row += panel) {
+      bench.borrowFloats(Math.min(panel, rows - row) * cols, (values) => {
+        bench.rows(input, row, values)
+        addColumnSquares(values, sums)
+      })
+    }
+    columnFactors(sums, whole(bench, lengths), factor)
+  })
+  bench.rows(input, first, into)
+  multiply(into, factors, cols, 'columns')
+}
+
+export function evaluateBecome(bench: Bench, { base, changed }: Node<'become'>, first: number, into: Float32Array): void {
+  const { delta, weight } = bench.norms
+  bench.rows(changed, first, into)
+  Object.assign(bench.norms, { delta, weight }) // sums inside are part of this change
+  bench.borrowFloats(into.length, (before) => {
+    bench.rows(base, first, before)
+    bench.borrowFloats(into.length, (difference) => {
+      for (let i = 0; i < into.length; i++) {
+        if (!Number.isFinite(before[i])) before[i] = difference[i] = 0
+        else if (!Number.isFinite(into[i])) throw becameInfinite(base, first, i, before[i]!, into[i]!)
+        else difference[i] = Math.fround(into[i]! - before[i]!)
+      }
+      bench.arithmetic.addDelta(before, difference, bench.norms)
+    })
+  })
+}
+
+/** All rows of a small program, computed once. */
+function whole(bench: Bench, program: RowProgram): Float32Array {
+  const { rows, cols } = programShape(program)
+  return bench.kept(program, rows * cols, (into) => bench.rows(program, 0, into))
+}
+
+function becameInfinite(base: RowProgram, first: number, index: number, before: number, after: number): MismatchError {
+  const where = first * programShape(base).cols + index
+  return new MismatchError(`element ${where} is ${before} and becomes ${after} when the adapters are merged: adapter or weight is broken or far too large.`, {
+    ...(base.op === 'read' ? { file: base.tensor.source.name, tensor: base.tensor.name } : {}),
+  })
+}
