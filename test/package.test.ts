@@ -57,6 +57,7 @@ describe('the package', () => {
       'package.json',
       'dist/src/index.js',
       'dist/src/index.d.ts',
+      'dist/src/kernels/kernels.wasm',
     ]
     assert.deepEqual(
       [...wanted, ...Object.values(project.bin)].filter((path) => !paths.has(path)),
