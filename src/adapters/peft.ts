@@ -1,12 +1,12 @@
 /**
- * A PEFT LoRA adapter on disk (adapter_config.json + safetensors) -> its modules, ranks and scales. Reads headers
+ * A PEFT LoRA adapter on disk (adapter_config.json + safetensors, or a PyTorch checkpoint) -> its modules, ranks and scales. Reads headers
  * only. Every rule that needs no base is checked here: pairs are complete, ranks are the config's, no tensor is empty
  * or left over.
  *
  * Law: PEFT 0.21.2 utils/save_and_load.py, tuners/lora/layer.py `update_layer`. Stricter here: PEFT only warns of a
  * missing B, and says nothing of keys that it does not use.
  */
-import { readAll } from '../core/bytes.js'
+import { readAll, type ByteSource } from '../core/bytes.js'
 import { isPlainFloat } from '../core/dtypes.js'
 import { FileSystemError, FormatError, MismatchError, nameList, quoted, UnsupportedError } from '../core/errors.js'
 import { parseJsonObject } from '../core/json.js'
@@ -14,6 +14,7 @@ import { compilePattern, patternBudget, type CompiledPattern } from '../core/saf
 import { shapeText } from '../core/shape.js'
 import type { TensorInfo } from '../core/tensor-info.js'
 import { readHeader } from '../formats/safetensors/header.js'
+import { modelTensors, readCheckpoint } from '../formats/torch/checkpoint.js'
 import type { AdapterFile, AdapterFolder, LoraModule } from './adapter-file.js'
 import { splitKey } from './key-suffixes.js'
 import { patternLookup } from './patterns.js'
@@ -26,6 +27,7 @@ export interface PeftAdapterFile extends AdapterFile {
 
 export const PEFT_CONFIG = 'adapter_config.json'
 export const PEFT_WEIGHTS = 'adapter_model.safetensors'
+const PEFT_TORCH_WEIGHTS = 'adapter_model.bin' // looked for second, as PEFT does
 export const MAX_CONFIG_BYTES = 16 * 1024 * 1024 // largest seen: 1.4 MB (EVA ranks of every expert)
 const PREFIX = 'base_model.model.'
 
@@ -40,7 +42,7 @@ export async function openPeftAdapter(folder: AdapterFolder, weightsName?: strin
   const config = readPeftConfig(parseJsonObject(await readAll(configSource, MAX_CONFIG_BYTES), configSource.name), configSource.name)
   const name = weightsName ?? findWeights(folder)
   const source = await folder.open(name)
-  const { tensors } = await readHeader(source)
+  const tensors = await readTensors(source)
   const modules = readModules(tensors, config, source.name, configSource.name)
   const notes = [...checkTargets(modules, config, configSource.name), ...classifierNotes(config)]
   return {
@@ -57,13 +59,15 @@ export async function openPeftAdapter(folder: AdapterFolder, weightsName?: strin
 
 function findWeights(folder: AdapterFolder): string {
   if (folder.has(PEFT_WEIGHTS)) return PEFT_WEIGHTS
-  if (folder.has('adapter_model.bin')) {
-    const wayOut = 're-save it with save_pretrained(…, safe_serialization=True).'
-    throw new UnsupportedError(`PyTorch adapters are not yet supported, ${PEFT_WEIGHTS} is: ${wayOut}`, { file: `${folder.label}/adapter_model.bin` })
-  }
+  if (folder.has(PEFT_TORCH_WEIGHTS)) return PEFT_TORCH_WEIGHTS
   const others = folder.entries.map((entry) => entry.name).filter((name) => name.endsWith('.safetensors') || name.endsWith('.bin'))
   const found = others.length > 0 ? `, only ${nameList(others)}` : ''
   throw new FileSystemError(`${PEFT_CONFIG} is here, ${PEFT_WEIGHTS} is not${found}.`, { file: folder.label })
+}
+
+/** By the file's name: safetensors has no magic of its own. */
+async function readTensors(source: ByteSource): Promise<readonly TensorInfo[]> {
+  return /\.(?:bin|pt|pth|ckpt)$/i.test(source.name) ? modelTensors(await readCheckpoint(source)) : (await readHeader(source)).tensors
 }
 
 /** Both factors of a module, while they are collected. */

@@ -8,7 +8,7 @@ import type { TensorInfo } from './tensor-info.js'
 export interface Shard {
   /** Relative to the model's folder (or the file's own name). */
   readonly fileName: string
-  /** Its tensors, sorted by name in code-point order: the order in which the reference converter takes them. */
+  /** Its tensors in the order in which the reference converter takes them: by name in code-point order; those of a pickle as they stand in it. */
   readonly tensorNames: readonly string[]
   /** safetensors `__metadata__`; empty for other formats. */
   readonly metadata: ReadonlyMap<string, string>
@@ -32,7 +32,7 @@ export interface Model {
   readonly folder: Folder | undefined
   /** config.json, when there is one. */
   readonly config: JsonObject | undefined
-  /** By name; iteration order is shard by shard, then by name. */
+  /** By name; iteration order is shard by shard, then as in the shard. */
   readonly tensors: ReadonlyMap<string, TensorInfo>
   /** In file-name order. */
   readonly shards: readonly Shard[]

@@ -22,6 +22,7 @@ export class AtomicOutput {
   private readonly folder: string
   private readonly pending: Pending[] = []
   private readonly madeFolders: string[] = []
+  private readonly scratch: string[] = []
   private readonly onExit = (): void => this.discard()
   private readonly outdated: readonly string[]
   private journal: string | undefined
@@ -70,6 +71,18 @@ export class AtomicOutput {
     }
   }
 
+  /** Creates an empty temporary file beside the outputs that never becomes one. @returns its path */
+  createScratch(): string {
+    const path = join(this.folder, temporaryName())
+    try {
+      closeSync(openSync(path, 'wx'))
+      this.scratch.push(path)
+      return path
+    } catch (error) {
+      throw fileSystemError(error, this.folder, 'written to')
+    }
+  }
+
   /** Makes everything durable; after it only renames are left to do. */
   sync(): void {
     for (const { name, temporary } of this.pending) {
@@ -89,6 +102,7 @@ export class AtomicOutput {
   /** Gives all outputs their names, in the order they were created, and removes what is outdated, then the journal. */
   async publish(): Promise<void> {
     this.publishing = true
+    this.removeScratch()
     for (const { name, temporary } of [...this.pending]) {
       try {
         await renamePatiently(temporary, resolve(this.folder, name))
@@ -112,11 +126,17 @@ export class AtomicOutput {
   /** Removes every temporary file, and the folders that were made for them when they are empty. */
   discard(): void {
     process.removeListener('exit', this.onExit)
+    this.removeScratch()
     for (const { temporary } of this.pending) removeFile(temporary)
     this.pending.length = 0
     if (this.journal !== undefined) removeFile(this.journal)
     for (const folder of this.madeFolders.reverse()) removeEmptyFolder(folder)
     this.madeFolders.length = 0
+  }
+
+  private removeScratch(): void {
+    for (const path of this.scratch) removeFile(path)
+    this.scratch.length = 0
   }
 
   private makeFolder(folder: string): void {

@@ -5,6 +5,7 @@ import { FileSystemError, nameList, UsageError } from '../core/errors.js'
 import { isArray, isObject, parseJsonObject } from '../core/json.js'
 import { inputsOf, outputBytes, type Plan, type SideFile } from '../plan/plan.js'
 import { errorCode, fileSystemError } from '../core/file-errors.js'
+import { inflatedBytes } from './members.js'
 import { findStaleRuns, isTemporary } from './stale-runs.js'
 
 const WEIGHT_FILE = /\.(?:safetensors|bin|pt|pth|gguf)$|\.index\.json$/
@@ -20,7 +21,7 @@ export function diskSpace(plan: Plan): { needed: number; free: number } {
   let folder = resolve(plan.root)
   while (!existsSync(folder) && dirname(folder) !== folder) folder = dirname(folder)
   const { bavail, bsize } = statfsSync(folder)
-  return { needed: outputBytes(plan), free: bavail * bsize }
+  return { needed: outputBytes(plan) + inflatedBytes(plan), free: bavail * bsize }
 }
 
 /**

@@ -12,7 +12,8 @@ import { threadCount, threadsWithin } from './memory.js'
 import type { OnProgress } from './progress.js'
 import { receiptText, tensorResults, type TensorResult, type ToolFacts } from './receipt.js'
 import { createTileJob, jobProgress } from './tile-job.js'
-import { createTileReader } from './tile-reader.js'
+import { prepareMembers } from './members.js'
+import { createTileReader, type InflatedMembers } from './tile-reader.js'
 
 const PROGRESS_INTERVAL_MS = 100
 
@@ -55,7 +56,8 @@ export async function execute(plan: Plan, tool: ToolFacts, options: ExecuteOptio
     }
     await createSideFiles('before')
     const paths = plan.files.map((file) => output.create(file.name, file.header, file.byteLength))
-    const results = await writeTensors(plan, paths, options)
+    const inflated = await prepareMembers(plan, output, options)
+    const results = await writeTensors(plan, paths, inflated, options)
     options.onProgress?.({ phase: 'finish', doneBytes: outputBytes(plan), totalBytes: outputBytes(plan), current: plan.target })
     plan.files.forEach((file, i) => verifyFile(file, paths[i] ?? ''))
     const hashes = options.hash === true ? await hashFiles(plan, paths, options) : new Map<string, string>()
@@ -78,9 +80,14 @@ export async function execute(plan: Plan, tool: ToolFacts, options: ExecuteOptio
   }
 }
 
-async function writeTensors(plan: Plan, paths: readonly string[], { threads, maxMemoryBytes, signal, onProgress }: ExecuteOptions): Promise<TensorResult[]> {
+async function writeTensors(
+  plan: Plan,
+  paths: readonly string[],
+  inflated: InflatedMembers,
+  { threads, maxMemoryBytes, signal, onProgress }: ExecuteOptions,
+): Promise<TensorResult[]> {
   const allowed = maxMemoryBytes === undefined ? threads : threadsWithin(plan, threads, maxMemoryBytes)
-  const job = createTileJob(plan, paths)
+  const job = createTileJob(plan, paths, inflated)
   const totalBytes = plan.tensors.reduce((sum, { byteLength }) => sum + byteLength, 0)
   const report = (): void => {
     const { doneBytes, tensor } = jobProgress(job)

@@ -1,11 +1,11 @@
 /** What a run tells its caller while it goes on. Plain data; src/cli draws it. */
 
 export interface ProgressEvent {
-  /** `write`: weights are computed and written. `hash`: whole files are read again for --hash. `finish`: made durable and named. */
-  readonly phase: 'write' | 'hash' | 'finish'
+  /** `check`: archive records are held against their checksums. `write`: weights are computed and written. `hash`: whole files are read again for --hash. `finish`: made durable and named. */
+  readonly phase: 'check' | 'write' | 'hash' | 'finish'
   readonly doneBytes: number
   readonly totalBytes: number
-  /** Output tensor (or file) that was begun last. */
+  /** Output tensor (or input or output file) that was begun last. */
   readonly current: string
 }
 

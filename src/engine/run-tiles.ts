@@ -48,7 +48,7 @@ class TileWorker {
   constructor(job: TileJob, workshop: Workshop) {
     this.job = job
     this.workshop = workshop
-    this.reader = createTileReader()
+    this.reader = createTileReader(job.inflated)
     this.evaluator = new Evaluator(this.reader, workshop)
   }
 

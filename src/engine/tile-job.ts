@@ -4,6 +4,7 @@
  */
 import type { PlannedFile, PlannedTensor, Plan } from '../plan/plan.js'
 import { tileCount } from '../plan/tiles.js'
+import type { InflatedMembers } from './tile-reader.js'
 
 const RECORD_BYTES = 64 // digest 32, ΔW² 8, W² 8, not-finite count 8, padding 8
 const CONTROL_BYTES = 24 // cursor i32, stop i32, latest tile i32, padding, bytes done i64
@@ -16,12 +17,14 @@ export interface TileJob {
   /** Number of the first tile of each tensor, and the total as last entry. */
   readonly firstTile: readonly number[]
   readonly clampOverflow: boolean
+  /** Deflated records of archives, inflated. */
+  readonly inflated: InflatedMembers
   readonly control: SharedArrayBuffer
   readonly records: SharedArrayBuffer
 }
 
 /** Lays out the job of a plan. */
-export function createTileJob(plan: Plan, paths: readonly string[]): TileJob {
+export function createTileJob(plan: Plan, paths: readonly string[], inflated: InflatedMembers = new Map()): TileJob {
   const firstTile = [0]
   for (const { program, tile } of plan.tensors) firstTile.push((firstTile.at(-1) ?? 0) + tileCount(program, tile))
   return {
@@ -29,6 +32,7 @@ export function createTileJob(plan: Plan, paths: readonly string[]): TileJob {
     outputs: plan.files.map((file: PlannedFile, i) => ({ path: paths[i] ?? '', name: file.name })),
     firstTile,
     clampOverflow: plan.clampOverflow,
+    inflated,
     control: new SharedArrayBuffer(CONTROL_BYTES),
     records: new SharedArrayBuffer(Math.max(1, firstTile.at(-1) ?? 0) * RECORD_BYTES),
   }

@@ -1,8 +1,8 @@
 /** Finds NaN and infinity in stored tensors, in bounded memory: an adapter that holds one would spoil every weight it touches. */
-import type { ByteSource } from '../core/bytes.js'
 import { elementBytes, isPlainFloat, type PlainFloat } from '../core/dtypes.js'
 import { MismatchError } from '../core/errors.js'
 import type { TensorInfo } from '../core/tensor-info.js'
+import { openDescriptor } from '../sources/files.js'
 
 const PIECE_BYTES = 1 << 20
 
@@ -10,10 +10,11 @@ const PIECE_BYTES = 1 << 20
 const EXPONENT: Readonly<Record<PlainFloat, number>> = { F32: 0x7f80, BF16: 0x7f80, F16: 0x7c00 }
 
 /** @throws MismatchError naming tensor and element of the first value that is not finite */
-export async function requireFinite(source: ByteSource, tensors: readonly TensorInfo[]): Promise<void> {
+export async function requireFinite(tensors: readonly TensorInfo[]): Promise<void> {
   const buffer = new Uint8Array(PIECE_BYTES)
-  for (const { name, dtype, offset, byteLength } of tensors) {
+  for (const { name, dtype, source: descriptor, offset, byteLength } of tensors) {
     if (!isPlainFloat(dtype)) continue
+    const source = openDescriptor(descriptor)
     for (let done = 0; done < byteLength; done += PIECE_BYTES) {
       const piece = buffer.subarray(0, Math.min(PIECE_BYTES, byteLength - done))
       await source.read(piece, offset + done)

@@ -4,15 +4,19 @@
  */
 import { openAdapterFile } from '../adapters/formats.js'
 import { readAll, type ByteSource } from '../core/bytes.js'
-import { FileSystemError, FormatError, nameList, UnsupportedError } from '../core/errors.js'
+import { FileSystemError, FormatError, nameList } from '../core/errors.js'
 import { parseJsonObject } from '../core/json.js'
+import { checkMember } from '../core/members.js'
+import type { TensorInfo } from '../core/tensor-info.js'
 import { readGgufHeader } from '../formats/gguf/header.js'
 import { readHeader } from '../formats/safetensors/header.js'
 import { INDEX_NAME, MAX_INDEX_BYTES, parseShardIndex } from '../formats/safetensors/shard-index.js'
+import { readCheckpoint } from '../formats/torch/checkpoint.js'
 import { rangeDigests } from '../sources/digest.js'
-import { openFile, openFolder, pathKind, type LocalFolder } from '../sources/files.js'
+import { openDescriptor, openFile, openFolder, pathKind, type LocalFolder } from '../sources/files.js'
 import { MAX_CONFIG_BYTES, openModelFolder, readConfig } from '../sources/model.js'
-import { fileKind, notABase, notAModel } from '../sources/recognize.js'
+import { fileKind, notAModel } from '../sources/recognize.js'
+import { TORCH_EXTENSION } from '../sources/torch-model.js'
 import { checkConfig } from './check-config.js'
 import { requireFinite } from './check-finite.js'
 import { metadataOf, type InspectedFile, type InspectedMetadata, type InspectedTensor, type Inspection } from './inspection.js'
@@ -34,7 +38,7 @@ const ADAPTER_CONFIG = 'adapter_config.json'
 
 /**
  * Inspects any file or folder.
- * @throws FormatError, UnsupportedError (PyTorch checkpoints), FileSystemError
+ * @throws FormatError, UnsupportedError, FileSystemError
  */
 export async function inspect(path: string, options: InspectOptions = {}): Promise<Inspection> {
   const hash = options.hash ?? false
@@ -44,7 +48,6 @@ export async function inspect(path: string, options: InspectOptions = {}): Promi
 async function inspectFile(source: ByteSource, hash: boolean): Promise<Inspection> {
   const name = lastPart(source.name)
   const kind = await fileKind(source)
-  if (kind === 'torch') throw notABase(source, kind) ?? new UnsupportedError('is a PyTorch checkpoint.', { file: source.name })
   if (kind === 'json') return inspectJson(source, name)
   const weights = await readWeights(source, name, hash)
   return {
@@ -61,8 +64,9 @@ async function inspectFile(source: ByteSource, hash: boolean): Promise<Inspectio
 /** A side file alone: an index or a config. */
 async function inspectJson(source: ByteSource, name: string): Promise<Inspection> {
   const rest = { label: source.name, files: [{ name, byteLength: source.byteLength, format: 'json' }], tensors: [], metadata: [], adapter: undefined }
-  if (name.endsWith('.safetensors.index.json')) {
-    const { weightMap, fileNames } = parseShardIndex(await readAll(source, MAX_INDEX_BYTES), source.name)
+  const [, extension] = /(\.safetensors|\.bin)\.index\.json$/.exec(name) ?? []
+  if (extension !== undefined) {
+    const { weightMap, fileNames } = parseShardIndex(await readAll(source, MAX_INDEX_BYTES), source.name, extension)
     return {
       kind: 'index',
       ...rest,
@@ -75,13 +79,20 @@ async function inspectJson(source: ByteSource, name: string): Promise<Inspection
   return { kind: 'config', ...rest, config: checkConfig(root, source.name, true), notes: [] }
 }
 
+const MODEL_FILE = /^(?:model.*\.safetensors|pytorch_model.*\.bin)$/
+
+/** What trainers leave beside the weights, in files that hold more than tensors. */
+const OF_A_TRAINING = /^(?:training_args|optimizer|scheduler|scaler|rng_state.*)\./
+
 async function inspectFolder(folder: LocalFolder, hash: boolean): Promise<Inspection> {
-  if (folder.has(INDEX_NAME) || folder.entries.some(({ name }) => /^model.*\.safetensors$/.test(name))) return inspectModel(folder, hash)
+  if (folder.has(INDEX_NAME) || folder.has('pytorch_model.bin.index.json') || folder.entries.some(({ name }) => MODEL_FILE.test(name)))
+    return inspectModel(folder, hash)
   if (folder.has(ADAPTER_CONFIG)) return inspectAdapter(folder, hash)
-  const weights = folder.entries.map(({ name }) => name).filter((name) => /\.(?:safetensors|gguf)$/i.test(name))
-  if (weights.length > 0) return inspectLooseFiles(folder, weights, hash)
-  const holdsTorch = folder.entries.some(({ name }) => /\.(?:bin|pt|pth|ckpt)$/i.test(name))
-  if (folder.has(CONFIG) && !holdsTorch) return inspectJsonOf(folder)
+  const names = folder.entries.map(({ name }) => name)
+  const weights = names.filter((name) => /\.(?:safetensors|gguf)$/i.test(name))
+  const torch = weights.length > 0 ? [] : names.filter((name) => TORCH_EXTENSION.test(name) && !OF_A_TRAINING.test(name))
+  if (weights.length + torch.length > 0) return inspectLooseFiles(folder, [...weights, ...torch], hash)
+  if (folder.has(CONFIG)) return inspectJsonOf(folder)
   if (folder.brokenLinks.length > 0) throw new FileSystemError(`${nameList(folder.brokenLinks)} is a link that leads to no file.`, { file: folder.label })
   throw notAModel(folder)
 }
@@ -103,14 +114,8 @@ async function inspectModel(folder: LocalFolder, hash: boolean): Promise<Inspect
 async function inspectAdapter(folder: LocalFolder, hash: boolean): Promise<Inspection> {
   const { facts, files, modules, notes } = await openAdapterFile(folder)
   const read: Weights[] = []
-  for (const name of files.filter((file) => file.endsWith('.safetensors'))) {
-    const source = await folder.open(name)
-    await requireFinite(
-      source,
-      modules.flatMap(({ A, B }) => [A, B]),
-    )
-    read.push(await readWeights(source, name, hash))
-  }
+  await requireFinite(modules.flatMap(({ A, B }) => [A, B]))
+  for (const name of files.filter((file) => !file.endsWith('.json'))) read.push(await readWeights(await folder.open(name), name, hash))
   return { kind: 'adapter', label: folder.label, files: listed(folder, read), ...weightsOf(read), config: undefined, adapter: facts, notes }
 }
 
@@ -125,7 +130,28 @@ async function inspectLooseFiles(folder: LocalFolder, names: readonly string[], 
 }
 
 async function readWeights(source: ByteSource, file: string, hash: boolean): Promise<Weights> {
-  return (await fileKind(source)) === 'gguf' ? readGguf(source, file, hash) : readSafetensors(source, file, hash)
+  const kind = await fileKind(source)
+  if (kind === 'torch') return readTorch(source, file, hash)
+  return kind === 'gguf' ? readGguf(source, file, hash) : readSafetensors(source, file, hash)
+}
+
+/** With `hash`, every record of the archive is held against its checksum, used or not. */
+async function readTorch(source: ByteSource, file: string, hash: boolean): Promise<Weights> {
+  const { tensors, members } = await readCheckpoint(source)
+  if (hash) for (const member of members) await checkMember(member, source)
+  const inspected: InspectedTensor[] = []
+  for (const tensor of tensors) {
+    const { name, dtype, shape, byteLength } = tensor
+    const [sha256] = hash ? await rangeDigests(openDescriptor(tensor.source), [tensor]) : []
+    inspected.push({ name, dtype, shape, file, offset: offsetInFile(tensor), byteLength, sha256 })
+  }
+  return { file: { name: file, byteLength: source.byteLength, format: 'pytorch' }, tensors: inspected, metadata: [] }
+}
+
+/** Where a tensor's data begins: its first element, or the deflated record that holds it. */
+function offsetInFile({ source, offset }: Pick<TensorInfo, 'source' | 'offset'>): number {
+  if (source.kind === 'strided') return offsetInFile({ source: source.storage, offset: source.view.offset })
+  return source.kind === 'member' ? source.offset + (source.deflated ? 0 : offset) : offset
 }
 
 async function readSafetensors(source: ByteSource, file: string, hash: boolean): Promise<Weights> {

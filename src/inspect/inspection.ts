@@ -7,7 +7,7 @@ export interface InspectedFile {
   /** Relative to the folder, or the file's own name. */
   readonly name: string
   readonly byteLength: number
-  /** `safetensors`, `gguf`, `json` or `other`: what it was read as. */
+  /** `safetensors`, `pytorch`, `gguf`, `json` or `other`: what it was read as. */
   readonly format: string
 }
 
@@ -20,7 +20,7 @@ export interface InspectedTensor {
   readonly shape: readonly number[]
   /** Name of the file that holds it. */
   readonly file: string
-  /** First byte of its data in `file`. */
+  /** First byte of its data in `file`: of its first element, or of the deflated record that holds it. */
   readonly offset: number
   readonly byteLength: number
   /** Of the packed little-endian bytes, lower-case hex; only when asked for. */

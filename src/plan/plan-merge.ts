@@ -81,7 +81,13 @@ function shardsOf(
   if (output.kind === 'safetensors') return [{ ...all, fileName: output.name }]
   if (maxShardBytes !== undefined) return cutShards(all, maxShardBytes, (name) => byteLength(tensors.get(name), dtypeOf))
   // one file has the name that every reader looks for; several keep theirs, for the reference orders tensors by them
-  return base.shards.length === 1 ? [{ ...all, fileName: 'model.safetensors' }] : base.shards.map((shard) => ({ ...shard, metadata: named(shard.metadata) }))
+  if (base.shards.length === 1) return [{ ...all, fileName: 'model.safetensors' }]
+  return base.shards.map((shard) => ({ ...shard, fileName: safetensorsName(shard.fileName), metadata: named(shard.metadata) }))
+}
+
+/** `pytorch_model-00001-of-00002.bin` becomes `model-00001-of-00002.safetensors`, as transformers would write it. */
+function safetensorsName(fileName: string): string {
+  return fileName.endsWith('.bin') ? `${fileName.replace(/^pytorch_model/, 'model').slice(0, -'.bin'.length)}.safetensors` : fileName
 }
 
 function layOut(

@@ -1,5 +1,5 @@
 /**
- * Opens what the user named as a base model: a Hugging Face folder, or one safetensors file. Headers and config.json
+ * Opens what the user named as a base model: a Hugging Face folder, or one file of safetensors or PyTorch weights. Headers and config.json
  * are read and checked, weights are not touched.
  */
 import { basename, resolve } from 'node:path'
@@ -8,11 +8,9 @@ import { FileSystemError, nameList } from '../core/errors.js'
 import { parseJsonObject, type JsonObject } from '../core/json.js'
 import type { Model } from '../core/model.js'
 import type { TensorInfo } from '../core/tensor-info.js'
-import { readHeader } from '../formats/safetensors/header.js'
-import { compareNames } from '../formats/safetensors/name-order.js'
 import { openFile, openFolder, pathKind, shownPath, type LocalFolder } from './files.js'
 import { fileKind, notABase, notAModel } from './recognize.js'
-import { openShards, type OpenedShard } from './shards.js'
+import { openShards, readSafetensors, readTorch, type OpenedShard } from './shards.js'
 
 /** Largest config.json seen: 1.5 MB (per-layer quantization tables). */
 export const MAX_CONFIG_BYTES = 32_000_000
@@ -21,8 +19,8 @@ export const MAX_CONFIG_BYTES = 32_000_000
 const NEEDED = /\.(?:json|safetensors|model|jinja|txt)$/
 
 /**
- * Opens a model folder or a .safetensors file.
- * @throws FormatError, UnsupportedError (PyTorch, GGUF), FileSystemError
+ * Opens a model folder or a .safetensors, .bin, .pt or .pth file.
+ * @throws FormatError, UnsupportedError (GGUF), FileSystemError
  */
 export async function openModel(path: string): Promise<Model> {
   return (await pathKind(path)) === 'folder' ? openModelFolder(await openFolder(path)) : openModelFile(path)
@@ -47,12 +45,12 @@ export async function readConfig(folder: Folder): Promise<JsonObject | undefined
 
 async function openModelFile(path: string): Promise<Model> {
   const source = await openFile(path)
-  const fault = notABase(source, await fileKind(source))
+  const kind = await fileKind(source)
+  const fault = notABase(source, kind)
   if (fault !== undefined) throw fault
-  const { tensors, metadata } = await readHeader(source)
-  const sorted = [...tensors].sort((a, b) => compareNames(a.name, b.name))
-  const shard = { fileName: basename(resolve(path)), tensors: sorted, tensorNames: sorted.map(({ name }) => name), metadata }
-  const identity = shard.fileName.replace(/\.safetensors$/i, '')
+  const { tensors, metadata } = await (kind === 'torch' ? readTorch(source) : readSafetensors(source))
+  const shard = { fileName: basename(resolve(path)), tensors, tensorNames: tensors.map(({ name }) => name), metadata }
+  const identity = shard.fileName.replace(/\.(?:safetensors|bin|pt|pth|ckpt)$/i, '')
   return { label: shownPath(path), identity, folder: undefined, config: undefined, tensors: tensorsByName([shard]), shards: [shard] }
 }
 

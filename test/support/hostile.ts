@@ -12,6 +12,8 @@ export interface HostileCase {
   readonly must: 'hard' | 'policy'
   readonly reason: string
   readonly hint?: string
+  /** A file that is there only if a payload ran. */
+  readonly marker?: string
   readonly files?: readonly string[]
   readonly tensors?: Readonly<Record<string, { readonly dtype: string; readonly shape: readonly number[]; readonly sha256: string }>>
   readonly metadata?: Readonly<Record<string, string>> | null

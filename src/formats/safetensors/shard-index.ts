@@ -1,5 +1,5 @@
 /**
- * `model.safetensors.index.json`: which tensor lies in which file of a model that is cut in shards.
+ * `model.safetensors.index.json` (or `pytorch_model.bin.index.json`): which tensor lies in which file of a model that is cut in shards.
  *
  * Law: transformers `save_pretrained` (5.23) for what is written; rules JS01, JS02 and JS07 to JS11 (docs/formats.md)
  * for what is read. Whether the files exist and hold what is said is for src/sources to find out.
@@ -28,24 +28,25 @@ export interface ShardIndex {
 
 /**
  * Reads and checks an index.
- * @param bytes  the whole file; a byte order mark is accepted
+ * @param bytes      the whole file; a byte order mark is accepted
+ * @param extension  that the files must have
  * @throws FormatError
  */
-export function parseShardIndex(bytes: Uint8Array, file: string): ShardIndex {
+export function parseShardIndex(bytes: Uint8Array, file: string, extension = EXTENSION): ShardIndex {
   const root = parseJsonObject(bytes, file)
   const entries = root.get('weight_map')
   if (!isObject(entries)) throw new FormatError(`weight_map is ${kindOf(entries)}; an object of tensor names and file names is wanted.`, { file })
   if (entries.size === 0) throw new FormatError('weight_map is empty: the index names no tensor.', { file })
   const weightMap = new Map<string, string>()
-  for (const [tensor, value] of entries) weightMap.set(tensor, shardName(tensor, value, file))
+  for (const [tensor, value] of entries) weightMap.set(tensor, shardName(tensor, value, file, extension))
   return { weightMap, fileNames: [...new Set(weightMap.values())].sort(compareNames), totalSize: totalSize(root, file) }
 }
 
-function shardName(tensor: string, value: unknown, file: string): string {
+function shardName(tensor: string, value: unknown, file: string, extension: string): string {
   if (typeof value !== 'string') throw new FormatError('weight_map gives no file name for it; a string is wanted.', { file, tensor })
   const checked = relativeName(value)
   if ('fault' in checked) throw new FormatError(checked.fault, { file, tensor })
-  if (!checked.name.endsWith(EXTENSION)) throw new FormatError(`weight_map names ${quoted(value)}; a file ending in ${EXTENSION} is wanted.`, { file, tensor })
+  if (!checked.name.endsWith(extension)) throw new FormatError(`weight_map names ${quoted(value)}; a file ending in ${extension} is wanted.`, { file, tensor })
   return checked.name
 }
 

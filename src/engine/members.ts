@@ -1,0 +1,97 @@
+/**
+ * Archive records that a plan reads, made ready before the first tile: each is read once to hold it against its checksum;
+ * a deflated one is inflated on the way into a temporary file next to the output, where tiles can read here and there.
+ */
+import { closeSync, openSync, statSync, writeSync } from 'node:fs'
+import { crc32 as fastCrc32 } from 'node:zlib'
+import type { ByteDescriptor, ByteSource, FileDescriptor, MemberDescriptor } from '../core/bytes.js'
+import { CancelledError } from '../core/errors.js'
+import { fileSystemError } from '../core/file-errors.js'
+import { memberPieces } from '../core/members.js'
+import { tensorsOf } from '../core/row-program.js'
+import type { Plan } from '../plan/plan.js'
+import type { AtomicOutput } from './atomic-output.js'
+import type { OnProgress } from './progress.js'
+import { createTileReader, memberKey, type InflatedMembers, type TileReader } from './tile-reader.js'
+
+interface Watch {
+  readonly onProgress?: OnProgress | undefined
+  readonly signal?: AbortSignal | undefined
+}
+
+/** Bytes of the temporary files that a plan needs for deflated records. */
+export function inflatedBytes(plan: Plan): number {
+  return membersOf(plan).reduce((sum, { deflated, byteLength }) => sum + (deflated ? byteLength : 0), 0)
+}
+
+/**
+ * Checks every record that the plan reads, and inflates the deflated ones.
+ * @returns the inflated files, for the readers of the tiles
+ * @throws FormatError when a record is damaged; FileSystemError; CancelledError
+ */
+export async function prepareMembers(plan: Plan, output: AtomicOutput, { onProgress, signal }: Watch): Promise<InflatedMembers> {
+  const members = membersOf(plan)
+  const inflated = new Map<string, FileDescriptor>()
+  const totalBytes = members.reduce((sum, { byteLength }) => sum + byteLength, 0)
+  const reader = createTileReader()
+  let doneBytes = 0
+  try {
+    for (const member of members) {
+      const report = (byteLength: number): void => {
+        doneBytes += byteLength
+        if (signal?.aborted === true) throw new CancelledError()
+        onProgress?.({ phase: 'check', doneBytes, totalBytes, current: member.name })
+      }
+      const path = member.deflated ? output.createScratch() : undefined
+      await readMember(member, sourceOf(member.container, reader), path, report)
+      if (path !== undefined) inflated.set(memberKey(member), describeFile(path, member))
+    }
+    reader.checkUnchanged()
+  } finally {
+    reader.close()
+  }
+  return inflated
+}
+
+/** Every record that a plan reads, each once. */
+function membersOf(plan: Plan): MemberDescriptor[] {
+  const found = new Map<string, MemberDescriptor>()
+  const add = (source: ByteDescriptor): void => {
+    const stored = source.kind === 'strided' ? source.storage : source
+    if (stored.kind === 'member') found.set(memberKey(stored), stored)
+  }
+  for (const { program } of plan.tensors) for (const tensor of program.kind === 'bytes' ? [program.tensor] : tensorsOf(program.rows)) add(tensor.source)
+  return [...found.values()]
+}
+
+async function readMember(member: MemberDescriptor, container: ByteSource, path: string | undefined, report: (byteLength: number) => void): Promise<void> {
+  const handle = path === undefined ? undefined : openSync(path, 'r+')
+  try {
+    let position = 0
+    for await (const piece of memberPieces(member, container, fastCrc32)) {
+      if (handle !== undefined) writeAll(handle, piece, position, member)
+      position += piece.byteLength
+      report(piece.byteLength)
+    }
+  } finally {
+    if (handle !== undefined) closeSync(handle)
+  }
+}
+
+function writeAll(handle: number, bytes: Uint8Array, position: number, { name, part }: MemberDescriptor): void {
+  try {
+    for (let done = 0; done < bytes.byteLength;) done += writeSync(handle, bytes, done, bytes.byteLength - done, position + done)
+  } catch (error) {
+    throw fileSystemError(error, `${name} (inflated ${part})`, 'written')
+  }
+}
+
+function describeFile(path: string, { name, byteLength }: MemberDescriptor): FileDescriptor {
+  const { mtimeMs, ino } = statSync(path)
+  return { kind: 'file', name, path, byteLength, modifiedMs: mtimeMs, inode: ino }
+}
+
+/** The reader of tiles as the asynchronous source that records are read from. */
+function sourceOf(descriptor: MemberDescriptor['container'], reader: TileReader): ByteSource {
+  return { name: descriptor.name, byteLength: descriptor.byteLength, descriptor, read: async (into, position) => reader.read(descriptor, into, position) }
+}
