@@ -39,6 +39,26 @@ export type RowProgram =
   | { readonly op: 'permuteRows'; readonly input: RowProgram; readonly shape: readonly number[]; readonly order: readonly number[] }
   /** `input` rounded to a narrow type and widened again: what a 16-bit file between two steps does to values. */
   | { readonly op: 'round'; readonly input: RowProgram; readonly type: 'f16' | 'bf16' }
+  /** A factor, widened to f32; NaN and infinity are refused, which no trained adapter has. */
+  | { readonly op: 'view'; readonly view: MatrixView }
+  /** `scale * (B · A)` of computed factors, by the law of the sum; A is computed once and kept. */
+  | { readonly op: 'product'; readonly B: RowProgram; readonly A: RowProgram; readonly scale: number }
+  /** `left * right`, element by element; `right` may be one row, or one column, that holds for all. */
+  | { readonly op: 'multiply'; readonly left: RowProgram; readonly right: RowProgram }
+  /** `factor * input`; the factor is an f32. */
+  | { readonly op: 'scale'; readonly input: RowProgram; readonly factor: number }
+  /** The Kronecker product: element (i·r + k, j·c + l) is `left(i, j) * right(k, l)`, right being (r x c). Both are computed once and kept. */
+  | { readonly op: 'kron'; readonly left: RowProgram; readonly right: RowProgram }
+  /** The same elements in rows of another length. */
+  | { readonly op: 'reshape'; readonly input: RowProgram; readonly rows: number; readonly cols: number }
+  /** Row `ids[i]` is row i of `values`; the others are the input's. */
+  | { readonly op: 'replaceRows'; readonly input: RowProgram; readonly ids: readonly number[]; readonly values: RowProgram }
+  /** Every row made as long (Euclidean norm) as `lengths` (rows x 1) says: the weight normalisation of DoRA. */
+  | { readonly op: 'rescaleRows'; readonly input: RowProgram; readonly lengths: RowProgram }
+  /** The same for columns, `lengths` being (1 x cols). Prepared by one pass over all of the input, row by row. */
+  | { readonly op: 'rescaleColumns'; readonly input: RowProgram; readonly lengths: RowProgram }
+  /** `changed`, where that is no sum of `base` and something; what has changed is measured, and must be finite where `base` is. */
+  | { readonly op: 'become'; readonly base: RowProgram; readonly changed: RowProgram }
 
 /** What a kind of node is, apart from its arithmetic (src/engine/evaluate.ts): a new node is a row here and one there. */
 interface Operation<P> {
@@ -57,7 +77,32 @@ const OPERATIONS: { readonly [O in RowProgram['op']]: Operation<Extract<RowProgr
   lowRank: { shape: ({ B, A }) => ({ rows: B.rows, cols: A.cols }), inputs: () => [], reads: ({ B, A }) => [B.tensor, A.tensor], group: () => 1 },
   add: { shape: ({ base }) => programShape(base), inputs: ({ base, deltas }) => [base, ...deltas], reads: () => [], group: () => 1 },
   permuteRows: { shape: ({ input }) => programShape(input), inputs: ({ input }) => [input], reads: () => [], group: permutedGroup },
-  round: { shape: ({ input }) => programShape(input), inputs: ({ input }) => [input], reads: () => [], group: () => 1 },
+  round: sameShape(),
+  view: { shape: ({ view: { rows, cols } }) => ({ rows, cols }), inputs: () => [], reads: ({ view }) => [view.tensor], group: () => 1 },
+  product: {
+    shape: ({ B, A }) => ({ rows: programShape(B).rows, cols: programShape(A).cols }),
+    inputs: ({ B, A }) => [B, A],
+    reads: () => [],
+    group: () => 1,
+  },
+  multiply: { shape: ({ left }) => programShape(left), inputs: ({ left, right }) => [left, right], reads: () => [], group: () => 1 },
+  scale: sameShape(),
+  kron: { shape: kroneckerShape, inputs: ({ left, right }) => [left, right], reads: () => [], group: () => 1 },
+  reshape: { shape: ({ rows, cols }) => ({ rows, cols }), inputs: ({ input }) => [input], reads: () => [], group: () => 1 },
+  replaceRows: { ...sameShape(), inputs: ({ input, values }) => [input, values] },
+  rescaleRows: { ...sameShape(), inputs: ({ input, lengths }) => [input, lengths] },
+  rescaleColumns: { ...sameShape(), inputs: ({ input, lengths }) => [input, lengths] },
+  become: { shape: ({ changed }) => programShape(changed), inputs: ({ base, changed }) => [base, changed], reads: () => [], group: () => 1 },
+}
+
+/** Of a node that changes only the values of its input. */
+function sameShape(): Operation<{ readonly input: RowProgram }> {
+  return { shape: ({ input }) => programShape(input), inputs: ({ input }) => [input], reads: () => [], group: () => 1 }
+}
+
+function kroneckerShape({ left, right }: Extract<RowProgram, { op: 'kron' }>): RowShape {
+  const [outer, inner] = [programShape(left), programShape(right)]
+  return { rows: outer.rows * inner.rows, cols: outer.cols * inner.cols }
 }
 
 function operationOf<P extends RowProgram>(program: P): Operation<P> {
@@ -122,6 +167,29 @@ export function wholeMatrix(tensor: TensorInfo): MatrixView {
   if (rows === undefined || cols === undefined || tensor.shape.length !== 2)
     throw new InternalError('a matrix of two dimensions wanted', { tensor: tensor.name })
   return { tensor, rows, cols, offset: 0, rowStride: cols, colStride: 1 }
+}
+
+/** A stored tensor as rows and columns of core/shape.ts: a bias is one column. */
+export function rowsOf(tensor: TensorInfo): MatrixView {
+  const { rows, cols } = rowShape(tensor.shape)
+  return { tensor, rows, cols, offset: 0, rowStride: cols, colStride: 1 }
+}
+
+/** The elements of a packed tensor as rows of another length. */
+export function asMatrix(tensor: TensorInfo, rows: number, cols: number): MatrixView {
+  if (rows * cols !== elementCount(tensor.shape)) throw new InternalError(`${rows} x ${cols} are not its elements`, { tensor: tensor.name })
+  return { tensor, rows, cols, offset: 0, rowStride: cols, colStride: 1 }
+}
+
+/** Rows for columns, without moving anything. */
+export function transposed({ tensor, rows, cols, offset, rowStride, colStride }: MatrixView): MatrixView {
+  return { tensor, rows: cols, cols: rows, offset, rowStride: colStride, colStride: rowStride }
+}
+
+/** The program with its elements in rows as `shape` has them. */
+export function inRows(program: RowProgram, { rows, cols }: RowShape): RowProgram {
+  const own = programShape(program)
+  return own.rows === rows && own.cols === cols ? program : { op: 'reshape', input: program, rows, cols }
 }
 
 function leastCommonMultiple(a: number, b: number): number {

@@ -31,3 +31,50 @@ export function lowRank(B: Float32Array, A: Float32Array, scale: number, rank: n
 export function add(into: Float32Array, term: Float32Array): void {
   for (let i = 0; i < into.length; i++) into[i] = Math.fround(into[i]! + term[i]!)
 }
+
+/** `into = into * by`, where `by` holds one value per row (rows x 1), one per column (1 x cols), or one per element. */
+export function multiply(into: Float32Array, by: Float32Array, cols: number, along: 'elements' | 'rows' | 'columns'): void {
+  for (let i = 0; i < into.length; i++) {
+    const at = along === 'elements' ? i : along === 'rows' ? Math.floor(i / cols) : i % cols
+    into[i] = Math.fround(into[i]! * by[at]!)
+  }
+}
+
+/** `into = factor * into`. */
+export function scale(into: Float32Array, factor: number): void {
+  for (let i = 0; i < into.length; i++) into[i] = Math.fround(into[i]! * factor)
+}
+
+/** Rows [first, …) of the Kronecker product of `left` and `right`, whose rows have `leftCols` and `rightCols` elements. */
+export function kron(left: Float32Array, leftCols: number, right: Float32Array, rightCols: number, first: number, into: Float32Array): void {
+  const cols = leftCols * rightCols
+  const rightRows = right.length / rightCols
+  for (let row = 0; row < into.length / cols; row++) {
+    const outer = Math.floor((first + row) / rightRows) * leftCols
+    const inner = ((first + row) % rightRows) * rightCols
+    for (let j = 0; j < leftCols; j++) {
+      const to = row * cols + j * rightCols
+      for (let l = 0; l < rightCols; l++) into[to + l] = Math.fround(left[outer + j]! * right[inner + l]!)
+    }
+  }
+}
+
+/** Makes each row as long as `lengths` says: squares are added in f64 from left to right, the root is rounded once, then fround(length / norm) is the factor. */
+export function rescaleRows(into: Float32Array, lengths: Float32Array, cols: number): void {
+  for (let row = 0; row < lengths.length; row++) {
+    let squares = 0
+    for (let i = row * cols; i < (row + 1) * cols; i++) squares += into[i]! * into[i]!
+    const factor = Math.fround(lengths[row]! / Math.fround(Math.sqrt(squares)))
+    for (let i = row * cols; i < (row + 1) * cols; i++) into[i] = Math.fround(into[i]! * factor)
+  }
+}
+
+/** Adds the squares of some rows to the sums of their columns, row by row: the rows of a matrix in order give the same sums however they are cut. */
+export function addColumnSquares(rows: Float32Array, sums: Float64Array): void {
+  for (let i = 0; i < rows.length; i++) sums[i % sums.length]! += rows[i]! * rows[i]!
+}
+
+/** The factor of each column, from the sums of its squares, as {@link rescaleRows} has it for rows. */
+export function columnFactors(sums: Float64Array, lengths: Float32Array, into: Float32Array): void {
+  for (let col = 0; col < into.length; col++) into[col] = Math.fround(lengths[col]! / Math.fround(Math.sqrt(sums[col]!)))
+}
