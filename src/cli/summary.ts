@@ -2,6 +2,8 @@
 import { join } from 'node:path'
 import type { ExecuteResult } from '../engine/execute.js'
 import { ollamaCreateLine } from '../ollama/create-line.js'
+import { PART_SUFFIX } from '../plan/gguf-layout.js'
+import { withoutTypeName } from '../plan/name-warnings.js'
 import type { Plan } from '../plan/plan.js'
 import { tensorLine } from './describe-plan.js'
 import { safeText } from './safe-text.js'
@@ -24,9 +26,15 @@ export function summary(plan: Plan, result: ExecuteResult, { seconds, peakBytes 
   const modelfile = plan.sideFiles.find(({ name }) => /(?:^|\.)Modelfile$/.test(name))
   if (modelfile !== undefined)
     lines.push(
-      `next: ${ollamaCreateLine(plan.target.replace(/(?:[-_.](?:f32|f16|bf16|q8_0))?\.gguf$/i, ''), join(plan.root, modelfile.name), process.platform === 'win32' ? 'win32' : 'posix')}`,
+      `next: ${ollamaCreateLine(withoutTypeName(stemOf(plan.target)), join(plan.root, modelfile.name), process.platform === 'win32' ? 'win32' : 'posix')}`,
     )
+  if (plan.options['outtype'] === 'auto') lines.push('hint: what each smaller type takes, and which card it fits: to-gguf MODEL --sizes')
   return `${lines.map(safeText).join('\n')}\n`
+}
+
+/** The GGUF's name without its ending, and without the number of a part. */
+function stemOf(fileName: string): string {
+  return fileName.replace(/\.gguf$/i, '').replace(PART_SUFFIX, '')
 }
 
 function percent(ratio: number): string {

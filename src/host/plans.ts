@@ -61,7 +61,7 @@ export async function planGguf(options: GgufOptions): Promise<Plan> {
   const { base, adapters, tokenizer, decisions, consulted } = await openInputs(options.model, options.adapters ?? [], options)
   const output = outputPlace(options)
   const quantize = await openQuantization(options.quantize)
-  if (base.gguf !== undefined) return planFromGguf(options, { ...base, gguf: base.gguf }, adapters, quantize)
+  if (base.gguf !== undefined) return planFromGguf(options, { base: { ...base, gguf: base.gguf }, adapters, quantize, consulted })
   if (options.outtype === 'copy') throw new UsageError('--outtype copy is for GGUF files; a folder is converted: name a type, or auto.')
   if (options.keepSplit === true) throw new UsageError('--keep-split is for GGUF files; for a folder say --split-max-size or --split-max-tensors.')
   const plan = await planGgufPure({
@@ -101,13 +101,13 @@ async function descriptorsOf(paths: readonly (string | undefined)[]): Promise<By
   return Promise.all(paths.flatMap((path) => (path === undefined ? [] : [openFile(path).then(({ descriptor }) => descriptor)])))
 }
 
+interface OpenedGguf extends Pick<RegGufRequest, 'base' | 'adapters'> {
+  readonly quantize: Omit<QuantizeRequest, 'fileType'>
+  readonly consulted: ReadonlySet<ByteDescriptor>
+}
+
 /** The same from a GGUF: what is derived from a folder is in its metadata already. */
-async function planFromGguf(
-  options: GgufOptions,
-  base: RegGufRequest['base'],
-  adapters: RegGufRequest['adapters'],
-  quantize: Omit<QuantizeRequest, 'fileType'>,
-): Promise<Plan> {
+async function planFromGguf(options: GgufOptions, { base, adapters, quantize, consulted }: OpenedGguf): Promise<Plan> {
   refuseFolderOptions(options)
   refuseTypeOptions(options, quantize)
   if (options.outtype === 'auto') throw new UsageError('--outtype auto is for folders; leave it out to keep every tensor’s type, or name a type.')
@@ -128,8 +128,9 @@ async function planFromGguf(
     tileElements: options.tileElements,
     options: recorded({ outtype: options.outtype, ...recordedQuantization(options), clampOverflow: options.clampOverflow }),
   })
-  refuseInputFiles(plan, [options.model, ...(options.adapters ?? []).map(({ path }) => path), options.quantize?.imatrix ?? ''])
-  return plan
+  const parts = base.gguf.parts.flatMap(({ source }) => (source.kind === 'file' ? [source.path] : []))
+  refuseInputFiles(plan, [...parts, ...(options.adapters ?? []).map(({ path }) => path), options.quantize?.imatrix ?? ''])
+  return { ...plan, consulted: [...consulted, ...(await descriptorsOf([options.quantize?.imatrix]))] }
 }
 
 function refuseTypeOptions({ outtype, keepSplit, split }: GgufOptions, quantize: Omit<QuantizeRequest, 'fileType'>): void {

@@ -12,6 +12,7 @@ import { quantBytes, type QuantType } from '../core/quant-types.js'
 import type { RowProgram } from '../core/row-program.js'
 import { elementCount } from '../core/shape.js'
 import { toQuantType } from '../core/stored-types.js'
+import { headerBytes } from '../formats/gguf/header-size.js'
 import { encodeGgufHeader } from '../formats/gguf/header-writer.js'
 import { DEFAULT_ALIGNMENT, padded } from '../formats/gguf/wire-types.js'
 import { keptSplitKeyValues, withKeyValues } from '../quantize/policy-key-values.js'
@@ -162,4 +163,13 @@ function programOf({ name, type, program, importance }: GgufDraft): TensorProgra
 /** Bytes of a tensor's data. */
 export function draftBytes({ type, shape }: GgufDraft): number {
   return quantBytes(type, elementCount(shape))
+}
+
+/** Bytes of one file of them, without laying it out. */
+export function ggufFileBytes(drafts: readonly GgufDraft[], keyValues: readonly KeyValue[], alignment = DEFAULT_ALIGNMENT): number {
+  const header = headerBytes(
+    keyValues,
+    drafts.map((draft) => ({ ...draft, byteLength: draftBytes(draft) })),
+  )
+  return drafts.reduce((sum, draft) => sum + padded(draftBytes(draft), alignment), drafts.length === 0 ? header : padded(header, alignment))
 }

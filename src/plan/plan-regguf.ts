@@ -20,6 +20,7 @@ import { nameWarnings, withoutTypeName } from './name-warnings.js'
 import { modelfileOfGguf } from './plan-modelfile.js'
 import type { Plan } from './plan.js'
 import { quantizeStage, type QuantizeRequest } from './quantize-stage.js'
+import type { SizesRequest } from './sizes.js'
 
 export interface RegGufRequest {
   readonly base: Model & { readonly gguf: GgufFacts }
@@ -88,6 +89,16 @@ export async function planRegguf(request: RegGufRequest): Promise<Plan> {
     warnings: quantize === undefined || quantize.fileType === 'copy' ? [] : nameWarnings(name, quantize.fileType),
     options: request.options,
   }
+}
+
+/** What {@link planSizes} wants to know of a GGUF. @throws ToolkitError */
+export function sizesOfGguf(base: RegGufRequest['base'], adapters: readonly WeightedAdapter[], quantize: Omit<QuantizeRequest, 'fileType'>): SizesRequest {
+  const { keyValues, alignment } = base.gguf
+  const architecture = textOf(keyValues, 'general.architecture')
+  const drafts = draftsOf(mergeModel(base, adapters, adapters.length === 0 ? undefined : readBackwards(architecture, keyValues, base.label)), base.gguf)
+  const draft: SizesRequest['draft'] = (fileType, more) =>
+    quantizeStage(drafts, keyValues, architecture, { ...quantize, fileType, options: { ...quantize.options, ...more } })
+  return { architecture, alignment, draft }
 }
 
 function draftsOf({ tensors }: MergedModel, { parts }: GgufFacts): GgufDraft[] {
