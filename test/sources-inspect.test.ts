@@ -12,6 +12,7 @@ import { checkConfig } from '../src/inspect/check-config.js'
 import { inspect } from '../src/inspect/inspect.js'
 import { metadataOf } from '../src/inspect/inspection.js'
 import { GOLDEN, SKIP_WITHOUT_GOLDEN } from './support/paths.js'
+import { torchFile } from './support/torch-file.js'
 import { tensorFile, writeFolder } from './support/model-folder.js'
 
 const ROOT = mkdtempSync(join(tmpdir(), 'sources-inspect-'))
@@ -101,11 +102,16 @@ describe('inspect', () => {
     )
   })
 
-  it('says that PyTorch checkpoints are not read yet', async () => {
+  it('reads PyTorch checkpoints under every name, alone and in a folder, and refuses broken ones', async () => {
     for (const name of ['pytorch_model.bin', 'model.pt', 'x.pth', 'x.ckpt']) {
-      const path = folder({ [name]: 'PK\x03\x04', 'config.json': LLAMA })
-      await assert.rejects(inspect(join(path, name)), (error) => error instanceof UnsupportedError && /PyTorch/.test(error.message), name)
-      await assert.rejects(inspect(path), (error) => error instanceof UnsupportedError || error instanceof FormatError, name)
+      const good = folder({ [name]: torchFile([{ name: 'w', shape: [2], key: '0' }], { 0: new Uint8Array(8) }), 'config.json': LLAMA })
+      for (const path of [good, join(good, name)]) {
+        const { tensors, files } = await inspect(path, { hash: true })
+        assert.deepEqual([tensors[0]?.name, tensors[0]?.file, tensors[0]?.sha256], ['w', name, createHash('sha256').update(new Uint8Array(8)).digest('hex')])
+        assert.equal(files.find((file) => file.name === name)?.format, 'pytorch')
+      }
+      const broken = folder({ [name]: 'PK\x03\x04', 'config.json': LLAMA })
+      for (const path of [broken, join(broken, name)]) await assert.rejects(inspect(path), FormatError, name)
     }
   })
 

@@ -111,8 +111,14 @@ describe('opening a base model', () => {
 
   it('says what a path is that is no base model, and what to do', async () => {
     await refuses({ 'adapter_config.json': {}, 'adapter_model.safetensors': tensorFile({ a: [1] }) }, FormatError, /is an adapter, not a base model/)
-    await refuses({ 'pytorch_model.bin': 'PK\x03\x04', 'config.json': {} }, UnsupportedError, /holds "pytorch_model.bin".*save_pretrained/)
-    await refuses({ 'pytorch_model-00001-of-00002.bin': 'x', 'pytorch_model.bin.index.json': {} }, UnsupportedError, /PyTorch checkpoints are not read yet/)
+    await refuses({ 'pytorch_model.bin': 'PK\x03\x04', 'config.json': {} }, FormatError, /pytorch_model.bin at byte 4: the zip archive has no end record/)
+    await refuses({ 'pytorch_model-00001-of-00002.bin': 'x', 'pytorch_model.bin.index.json': {} }, FormatError, /pytorch_model.bin.index.json: weight_map/)
+    await refuses(
+      { 'pytorch_model-00001-of-00002.bin': 'x' },
+      FileSystemError,
+      /"pytorch_model-00002-of-00002.bin" is missing, and so is pytorch_model.bin.index/,
+    )
+    await refuses({ 'consolidated.00.pth': 'x' }, FormatError, /holds "consolidated.00.pth".*name the file itself/)
     await refuses({ 'tiny.gguf': 'GGUF' }, UnsupportedError, /holds "tiny.gguf".*safetensors model is wanted/)
     await refuses({ 'weights.safetensors': tensorFile({ a: [1] }) }, FormatError, /holds "weights.safetensors", but no model.safetensors/)
     await refuses({ 'config.json': {} }, FormatError, /holds no weights \(found "config.json"\)/)
@@ -120,8 +126,9 @@ describe('opening a base model', () => {
     const files: [string, string, new (what: string) => ToolkitError, RegExp][] = [
       ['m.gguf', 'GGUF\x03', UnsupportedError, /m.gguf: is a GGUF/],
       ['blob', 'GGUF\x03', UnsupportedError, /is a GGUF/],
-      ['m.pt', 'whatever', UnsupportedError, /is a PyTorch checkpoint/],
-      ['renamed', 'PK\x03\x04zip', UnsupportedError, /is a PyTorch checkpoint/],
+      ['m.pt', 'whatever', FormatError, /m.pt: is neither a zip archive nor a pickle/],
+      ['m.bin', 'GGUF\x03', FormatError, /m.bin: is a GGUF file, no PyTorch checkpoint/],
+      ['renamed', 'PK\x03\x04zip', FormatError, /the zip archive has no end record/],
       ['m.bin', `version https://git-lfs.github.com/spec/v1\noid sha256:${'0'.repeat(64)}\nsize 12\n`, FormatError, /Git LFS pointer/],
       [INDEX, '{}', FormatError, /is a JSON file, not weights. Name the folder/],
       ['m.safetensors', 'GGUF\x03\0\0\0\0\0', FormatError, /this is a GGUF file/],
