@@ -6,6 +6,7 @@ import { openPeftAdapter } from '../src/adapters/peft.js'
 import { refusedPeftType } from '../src/adapters/peft-types.js'
 import { KEY_SUFFIXES, splitKey } from '../src/adapters/key-suffixes.js'
 import { FileSystemError, FormatError, MismatchError, UnsupportedError, UsageError } from '../src/core/errors.js'
+import { HANG_MS } from './support/hang.js'
 import { adapterFolder, factors, loraConfig, safetensors, type Tensors } from './support/adapters.js'
 import { memoryFolder } from './support/memory-folder.js'
 
@@ -273,7 +274,7 @@ describe('rank_pattern and alpha_pattern', () => {
     assert.throws(() => lookup({ '((': 2 }), refused(FormatError, /regular expression/))
     const started = performance.now()
     assert.equal(lookup({ '(a|a)*b': 2 })('a'.repeat(20_000)), undefined)
-    assert.ok(performance.now() - started < 2000)
+    assert.ok(performance.now() - started < HANG_MS)
   })
 
   it('stay fast with a key for every module of a large mixture of experts', () => {
@@ -284,7 +285,7 @@ describe('rank_pattern and alpha_pattern', () => {
       names.map(rank).filter((value, i) => value !== i),
       [],
     )
-    assert.ok(performance.now() - started < 5000)
+    assert.ok(performance.now() - started < HANG_MS)
   })
 })
 

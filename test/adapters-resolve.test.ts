@@ -5,6 +5,7 @@ import { nearestNames } from '../src/adapters/nearest-names.js'
 import { openAdapter } from '../src/adapters/resolve.js'
 import type { Adapter } from '../src/core/delta.js'
 import { MismatchError, UnsupportedError } from '../src/core/errors.js'
+import { HANG_MS } from './support/hang.js'
 import { adapterFolder, baseOf, factors } from './support/adapters.js'
 
 type Shapes = Record<string, readonly number[]>
@@ -43,7 +44,7 @@ describe('targets of an adapter', () => {
   it('carries factors, rank and scale over', async () => {
     const { deltas, kind, files } = await open(['score'], { 'score.weight': W })
     assert.deepEqual(
-      deltas.map(({ variant, module, rank, scale, A, B }) => [variant, module, rank, scale, A.name, B.name]),
+      deltas.map((delta) => [delta.variant, delta.module, delta.rank, delta.scale, ...(delta.variant === 'lora' ? [delta.A.tensor.name, delta.B.tensor.name] : [])]),
       [['lora', 'score', 2, 2, 'base_model.model.score.lora_A.weight', 'base_model.model.score.lora_B.weight']],
     )
     assert.deepEqual([kind, files], ['PEFT LoRA', ['adapter_model.safetensors', 'adapter_config.json']])
@@ -153,7 +154,7 @@ describe('names for messages and renames', () => {
       'a.'.repeat(25_000),
       Array.from({ length: 20_000 }, (_, i) => `model.layers.${i}.${'x'.repeat(300)}.weight`),
     )
-    assert.ok(performance.now() - started < 5000)
+    assert.ok(performance.now() - started < HANG_MS)
   })
 
   it('fill the free components of a rename', () => {

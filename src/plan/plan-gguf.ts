@@ -71,7 +71,7 @@ export async function planGguf(request: GgufRequest): Promise<Plan> {
     keyValues,
     clampOverflow: request.clampOverflow ?? false,
     decisions: [
-      `${architecture.gguf} (${tensors.length} tensors), type ${ALL_FILE_TYPES[fileType].name}${request.outtype === 'auto' ? ', as the base is stored (auto)' : ''}`,
+      `${architecture.gguf} (${tensors.length} tensors), type ${ALL_FILE_TYPES[fileType].name}${request.outtype === 'auto' ? ' (auto)' : ''}`,
       ...(request.decisions ?? []),
       ...mergeDecisions(merged),
       ...merged.notes,
