@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { encodeHeader } from '../src/formats/safetensors/header-writer.js'
+import { HANG_MS } from './support/hang.js'
 import { FIXTURES, PROJECT } from './support/paths.js'
 import { runCli, runCliOk, type Command } from './support/run-cli.js'
 import { workspace } from './support/workspace.js'
@@ -98,7 +99,7 @@ describe('signals', { skip: process.platform === 'win32' ? 'Windows has none' : 
         assert.match(stderr, /^error: stopped[^\n]*nothing was left behind\.\n$/)
         assert.ok(temporaries.length > 0, 'the signal came while files were being written')
         assert.deepEqual(readdirSync(folder), ['big'])
-        assert.ok(milliseconds < 1000, `${milliseconds} ms`)
+        assert.ok(milliseconds < HANG_MS, `${milliseconds} ms`) // within a second when the machine is not busy: check_crash.mjs and by hand
       })
     }
   }
