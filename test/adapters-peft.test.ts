@@ -11,6 +11,7 @@ import { adapterFolder, factors, loraConfig, safetensors, type Tensors } from '.
 import { memoryFolder } from './support/memory-folder.js'
 
 const Q = 'model.layers.0.self_attn.q_proj'
+const K = 'model.layers.0.self_attn.k_proj'
 const PLAIN = factors(Q, 6, 5)
 const open = async (tensors: Tensors, config: string | Record<string, unknown> = {}) => openPeftAdapter(adapterFolder(tensors, config))
 const refused =
@@ -87,19 +88,12 @@ describe('opening a PEFT adapter', () => {
   }
 
   for (const [field, value] of Object.entries({
-    use_dora: true,
-    lora_bias: true,
-    bias: 'all',
-    modules_to_save: ['lm_head'],
-    target_parameters: ['mlp.experts.down_proj'],
-    trainable_token_indices: [1],
     layer_replication: [[0, 2]],
     alora_invocation_tokens: [7],
     arrow_config: { top_k: 3 },
     use_qalora: true,
     use_bdlora: { nblocks: 2 },
     kasa_config: { beta: 1 },
-    ensure_weight_tying: true,
     init_lora_weights: 'not_invented_yet',
   })) {
     it(`refuses ${field} by name, and names the peft_type`, async () =>
@@ -140,7 +134,8 @@ describe('opening a PEFT adapter', () => {
   it('knows every peft_type of PEFT 0.21.2, and says what can never be merged', () => {
     assert.equal(refusedPeftType('LORA'), undefined)
     assert.match(refusedPeftType('PREFIX_TUNING') ?? '', /cannot be merged.*virtual tokens/)
-    assert.match(refusedPeftType('LOHA') ?? '', /not yet/)
+    assert.equal(refusedPeftType('LOHA'), undefined)
+    assert.match(refusedPeftType('FOURIERFT') ?? '', /not yet/)
     assert.match(refusedPeftType('NEW_LORA') ?? '', /not known/)
   })
 })
@@ -161,21 +156,20 @@ describe('tensors of a PEFT adapter', () => {
 
   it('refuses empty factors with the way out of ZeRO-3', async () => assert.rejects(open({ [A]: [0], [B]: [5, 2] }), refused(MismatchError, /ZeRO-3/)))
   it('refuses vectors', async () => assert.rejects(open({ [A]: [2, 6], [B]: [10] }), refused(MismatchError, /two dimensions/)))
-  it('refuses convolutions', async () => assert.rejects(open({ [A]: [2, 6, 3, 3], [B]: [5, 2, 1, 1] }), refused(UnsupportedError, /convolutions/)))
+  it('takes convolutions', async () => assert.equal((await open({ [A]: [2, 6, 3, 3], [B]: [5, 2, 1, 1] })).modules.length, 1))
+  it('needs the magnitudes of DoRA', async () => assert.rejects(open(PLAIN, { use_dora: true }), refused(MismatchError, /lora_magnitude_vector/)))
   it('refuses factors that are not plain floats', async () =>
     assert.rejects(open({ [A]: { shape: [2, 6], dtype: 'I8' }, [B]: [5, 2] }), refused(UnsupportedError, /I8/)))
   it('refuses a file without tensors', async () => assert.rejects(open({}), refused(MismatchError, /no LoRA tensors at all/)))
 
   for (const [key, kind, reason] of [
-    ['base_model.model.model.embed_tokens.lora_embedding_A', UnsupportedError, /embedding/],
-    [`base_model.model.${Q}.lora_magnitude_vector`, UnsupportedError, /DoRA/],
-    [`base_model.model.${Q}.lora_magnitude_vector.default.weight`, UnsupportedError, /DoRA/],
-    [`base_model.model.${Q}.lora_B.bias`, UnsupportedError, /lora_bias/],
+    ['base_model.model.model.embed_tokens.lora_embedding_A', MismatchError, /lora_embedding_B/],
+    [`base_model.model.${K}.lora_magnitude_vector`, MismatchError, /without lora_A and lora_B/],
+    [`base_model.model.${K}.lora_B.bias`, MismatchError, /without lora_A and lora_B/],
     [`base_model.model.${Q}.lora_A`, UnsupportedError, /loralib/],
-    [`base_model.model.${Q}.base_layer.weight`, UnsupportedError, /whole tensor/],
-    ['base_model.model.lm_head.weight', UnsupportedError, /whole tensor/],
-    ['base_model.model.model.embed_tokens.token_adapter.trainable_tokens_delta', UnsupportedError, /token rows/],
-    [`base_model.model.${Q}.lora_monteclora_sampler.std_prior`, UnsupportedError, /MonteCLoRA/],
+    [`base_model.model.${Q}.hada_w1_a`, UnsupportedError, /LoHa, which peft_type LORA does not have/],
+    ['base_model.model.model.embed_tokens.token_adapter.trainable_tokens_delta', MismatchError, /two dimensions/],
+    [`base_model.model.${Q}.modules_to_save.default.scale`, UnsupportedError, /neither weight nor bias/],
     [`base_model.model.${Q}.lora_C.weird`, MismatchError, /left over/],
     ['lora_A.weight', MismatchError, /left over/],
     ['weight', MismatchError, /left over/],
@@ -226,10 +220,8 @@ describe('target_modules', () => {
 
   it('keeps the classifiers that PEFT names by default as they are, and says so', async () => {
     assert.match((await open(PLAIN, { task_type: 'SEQ_CLS', modules_to_save: ['classifier', 'score'] })).notes[0] ?? '', /modules_to_save/)
-    await assert.rejects(
-      open({ ...PLAIN, 'base_model.model.score.weight': [2, 6] }, { modules_to_save: ['classifier', 'score'] }),
-      refused(UnsupportedError, /whole tensor/),
-    )
+    const trained = await open({ ...PLAIN, 'base_model.model.score.weight': [2, 6] }, { modules_to_save: ['score'] })
+    assert.deepEqual([trained.notes, trained.modules.map(({ kind }) => kind)], [[], ['lora', 'whole']])
   })
 })
 

@@ -24,6 +24,7 @@ interface HostileCase {
 /** Policy cases where this project decides otherwise than the corpus, with the reason. */
 const OUR_POLICY: ReadonlyMap<string, string> = new Map([
   ['adapter-base-path-traversal', 'base_model_name_or_path is only ever shown, never opened; "../models/x" is what a local training run writes'],
+  ['adapter-bias-all', 'a base without biases leaves none to be trained; one that has some is asked for them when adapter and base are bound'],
   ['adapter-t-inf-f16', 'factors are widened to f32 before they are multiplied, where 60000 * 60000 is finite; the engine checks the result'],
 ])
 

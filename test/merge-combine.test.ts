@@ -2,11 +2,13 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { Adapter, LoraDelta } from '../src/core/delta.js'
+import { wholeMatrix } from '../src/core/row-program.js'
 import { combineAdapters, type WeightedAdapter } from '../src/merge/combine.js'
 import { effectiveScale } from '../src/merge/variants.js'
 import { memoryTensor } from './support/plans.js'
 
-const tensor = (name: string, shape: readonly [number, number]): LoraDelta['A'] => memoryTensor(name, 'F32', shape, new Uint8Array(shape[0] * shape[1] * 4))
+const tensor = (name: string, shape: readonly [number, number]): LoraDelta['A'] =>
+  wholeMatrix(memoryTensor(name, 'F32', shape, new Uint8Array(shape[0] * shape[1] * 4)))
 
 function delta(target: string, scale = 2): LoraDelta {
   return { variant: 'lora', target, module: target, A: tensor('A', [1, 3]), B: tensor('B', [2, 1]), rank: 1, scale }

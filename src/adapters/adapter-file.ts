@@ -4,6 +4,7 @@
  */
 import type { Folder } from '../core/bytes.js'
 import type { TensorInfo } from '../core/tensor-info.js'
+import type { FactorRole } from './key-suffixes.js'
 
 /** A folder whose host can also name its subfolders, so that messages can point into a training output. */
 export interface AdapterFolder extends Folder {
@@ -11,28 +12,33 @@ export interface AdapterFolder extends Folder {
   readonly folders?: readonly string[]
 }
 
-/** A low-rank update of one module: `W += scale * (B · A)`. */
-export interface LoraModule {
-  readonly variant: 'lora'
+/** How a module was trained: a row of module-kinds.ts, and a way to bind it (bind.ts). */
+export type ModuleKind = 'lora' | 'embedding' | 'expert' | 'whole' | 'tokens' | 'adalora' | 'ia3' | 'loha' | 'lokr' | 'vera' | 'hira' | 'miss'
+
+/** One trained module. */
+export interface AdapterModule {
+  readonly kind: ModuleKind
   /** Path of the module in the model that was trained, without the format's own prefix. */
   readonly name: string
-  /** (rank x in) */
-  readonly A: TensorInfo
-  /** (out x rank) */
-  readonly B: TensorInfo
+  /** Its tensors, complete: at least one. */
+  readonly factors: ReadonlyMap<FactorRole, TensorInfo>
+  /** 0 where there is none. */
   readonly rank: number
   readonly alpha: number
-  /** What B·A is multiplied with; f64, finite also as f32. */
+  /** What the update is multiplied with; f64, finite also as f32. 1 where there is none. */
   readonly scale: number
+  /** Which rows trained tokens are. */
+  readonly ids?: readonly number[]
+  /** The parameters that an `expert` module may be, by their names in it: target_parameters. */
+  readonly parameters?: readonly string[]
+  /** Whether inputs and outputs of an `expert` are exchanged (PEFT up to 0.18); undefined when the config does not say. */
+  readonly turnsParameters?: boolean
 }
-
-/** One changed module; later variants are further members. */
-export type AdapterModule = LoraModule
 
 /** Plain JSON data, for `inspect --json` and receipts. */
 export type Fact = null | boolean | number | string | readonly Fact[] | { readonly [name: string]: Fact }
 
-/** An adapter whose own rules hold: pairs complete, ranks as configured, no tensor left over. */
+/** An adapter whose own rules hold: factors complete, ranks as configured, no tensor left over. */
 export interface AdapterFile {
   /** As the user named it. */
   readonly label: string
@@ -42,6 +48,10 @@ export interface AdapterFile {
   readonly modules: readonly AdapterModule[]
   /** Whether the adapter says that the base stores its matrices transposed (in x out). */
   readonly fanInFanOut: boolean
+  /** Whether output and embedding were trained as one, and the adapter holds both. */
+  readonly ensuresTie?: boolean
+  /** Whether its config says that biases of the base were trained. */
+  readonly trainsBiases?: boolean
   /** Names of the files that decide its identity: weights, then config. */
   readonly files: readonly string[]
   /** What a reader of the adapter wants to know; a fresh object, the caller's. */

@@ -2,47 +2,72 @@
  * THE table of what adapter tensors are, by the end of their keys: `<module>.<marker>[.<adapter name>][.<tail>]`.
  * A new variant or format adds rows; nobody else looks at the spelling of a key.
  *
- * Law: PEFT 0.21.2 tuners/lora/layer.py `adapter_layer_names`, `other_param_names` and utils/save_and_load.py.
+ * Law: PEFT 0.21.2 tuners/<type>/layer.py `adapter_layer_names`, `other_param_names`, and utils/save_and_load.py.
  */
 
 /** What a tensor is to its module. */
-export type FactorRole = 'A' | 'B'
+export type FactorRole =
+  | ('A' | 'B' | 'magnitude' | 'trainedBias' | 'embeddingA' | 'embeddingB' | 'bareA' | 'bareB' | 'bareE')
+  | ('baseWeight' | 'baseBias' | 'weight' | 'bias' | 'tokens')
+  | ('ia3' | 'hada1A' | 'hada1B' | 'hada2A' | 'hada2B' | 'lokr1' | 'lokr1A' | 'lokr1B' | 'lokr2' | 'lokr2A' | 'lokr2B')
+  | ('veraA' | 'veraB' | 'veraRowsOfB' | 'veraRowsOfA' | 'hiraA' | 'hiraB' | 'miss')
 
 interface SuffixRow {
   /** Component of the key that ends the module's path; empty when the tail follows the path at once. */
   readonly marker: string
   /** What follows the marker: `weight`, `bias`, nothing (''), or anything (`*`). */
   readonly tail: 'weight' | 'bias' | '' | '*'
-  readonly meaning: { readonly variant: 'lora'; readonly role: FactorRole } | { readonly refused: string }
+  readonly meaning: { readonly role: FactorRole } | { readonly refused: string } | { readonly ignored: string }
 }
 
-const LORA_A = { variant: 'lora', role: 'A' } as const
-const LORA_B = { variant: 'lora', role: 'B' } as const
-const BARE_FACTOR = { refused: 'loralib or AdaLoRA factors (no ".weight")' } as const
-const EMBEDDING = { refused: 'LoRA on an embedding' } as const
-const WHOLE = { refused: "a whole tensor that replaces the base's (modules_to_save, a resized embedding, bias training)" } as const
+const row = (marker: string, tail: SuffixRow['tail'], role: FactorRole): SuffixRow => ({ marker, tail, meaning: { role } })
 
 /** Rows of one marker and tail are unique. */
 export const KEY_SUFFIXES: readonly SuffixRow[] = [
-  { marker: 'lora_A', tail: 'weight', meaning: LORA_A },
-  { marker: 'lora_B', tail: 'weight', meaning: LORA_B },
-  { marker: 'lora_A', tail: '', meaning: BARE_FACTOR },
-  { marker: 'lora_B', tail: '', meaning: BARE_FACTOR },
-  { marker: 'lora_B', tail: 'bias', meaning: { refused: 'a trained bias of LoRA (lora_bias)' } },
-  { marker: 'lora_embedding_A', tail: '', meaning: EMBEDDING },
-  { marker: 'lora_embedding_B', tail: '', meaning: EMBEDDING },
-  { marker: 'lora_magnitude_vector', tail: '', meaning: { refused: 'a magnitude of DoRA' } },
-  { marker: 'lora_magnitude_vector', tail: 'weight', meaning: { refused: 'a magnitude of DoRA' } },
+  row('lora_A', 'weight', 'A'),
+  row('lora_B', 'weight', 'B'),
+  row('lora_B', 'bias', 'trainedBias'),
+  row('lora_A', '', 'bareA'),
+  row('lora_B', '', 'bareB'),
+  row('lora_E', '', 'bareE'),
+  row('lora_embedding_A', '', 'embeddingA'),
+  row('lora_embedding_B', '', 'embeddingB'),
+  row('lora_magnitude_vector', '', 'magnitude'),
+  row('lora_magnitude_vector', 'weight', 'magnitude'),
   { marker: 'lora_diag', tail: '', meaning: { refused: 'the diagonal of KaSA' } },
-  { marker: 'lora_velora_embed', tail: '*', meaning: { refused: 'a buffer of VeLoRA' } },
-  { marker: 'lora_monteclora_sampler', tail: '*', meaning: { refused: 'a sampler of MonteCLoRA' } },
-  { marker: 'token_adapter', tail: '*', meaning: { refused: 'trained token rows (trainable_token_indices)' } },
-  { marker: 'trainable_tokens_delta', tail: '', meaning: { refused: 'trained token rows' } },
-  { marker: 'modules_to_save', tail: '*', meaning: WHOLE },
-  { marker: 'base_layer', tail: 'weight', meaning: WHOLE },
-  { marker: 'base_layer', tail: 'bias', meaning: WHOLE },
-  { marker: '', tail: 'weight', meaning: WHOLE },
-  { marker: '', tail: 'bias', meaning: WHOLE },
+  { marker: 'lora_velora_embed', tail: '*', meaning: { ignored: 'a buffer of VeLoRA, which only training uses' } },
+  { marker: 'lora_monteclora_sampler', tail: '*', meaning: { ignored: 'a sampler of MonteCLoRA, which only training uses' } },
+  row('trainable_tokens_delta', '', 'tokens'),
+  row('modules_to_save', 'weight', 'weight'),
+  row('modules_to_save', 'bias', 'bias'),
+  { marker: 'modules_to_save', tail: '*', meaning: { refused: 'a part of a wholly trained module that is neither weight nor bias' } },
+  row('base_layer', 'weight', 'baseWeight'),
+  row('base_layer', 'bias', 'baseBias'),
+  row('ln_tuning_layers', 'weight', 'weight'),
+  row('ln_tuning_layers', 'bias', 'bias'),
+  row('ia3_l', '', 'ia3'),
+  row('hada_w1_a', '', 'hada1A'),
+  row('hada_w1_b', '', 'hada1B'),
+  row('hada_w2_a', '', 'hada2A'),
+  row('hada_w2_b', '', 'hada2B'),
+  { marker: 'hada_t1', tail: '', meaning: { refused: 'a core of LoHa on convolutions (CP decomposition)' } },
+  { marker: 'hada_t2', tail: '', meaning: { refused: 'a core of LoHa on convolutions (CP decomposition)' } },
+  row('lokr_w1', '', 'lokr1'),
+  row('lokr_w1_a', '', 'lokr1A'),
+  row('lokr_w1_b', '', 'lokr1B'),
+  row('lokr_w2', '', 'lokr2'),
+  row('lokr_w2_a', '', 'lokr2A'),
+  row('lokr_w2_b', '', 'lokr2B'),
+  { marker: 'lokr_t2', tail: '', meaning: { refused: 'a core of LoKr on convolutions (CP decomposition)' } },
+  row('vera_A', '', 'veraA'),
+  row('vera_B', '', 'veraB'),
+  row('vera_lambda_b', '', 'veraRowsOfB'),
+  row('vera_lambda_d', '', 'veraRowsOfA'),
+  row('hira_A', '', 'hiraA'),
+  row('hira_B', '', 'hiraB'),
+  row('miss_block', '', 'miss'),
+  row('', 'weight', 'weight'),
+  row('', 'bias', 'bias'),
 ]
 
 /** A key taken apart. */
@@ -53,8 +78,8 @@ export interface AdapterKey {
   readonly meaning: SuffixRow['meaning']
 }
 
-const ROWS = new Map(KEY_SUFFIXES.map((row) => [`${row.marker}/${row.tail}`, row]))
-const MARKERS = new Set(KEY_SUFFIXES.map((row) => row.marker).filter((marker) => marker !== ''))
+const ROWS = new Map(KEY_SUFFIXES.map((each) => [`${each.marker}/${each.tail}`, each]))
+const MARKERS = new Set(KEY_SUFFIXES.map(({ marker }) => marker).filter((marker) => marker !== ''))
 const TAILS: ReadonlySet<string> = new Set(['weight', 'bias'])
 
 /** Takes a key apart; undefined when no row describes it. @param key  without the format's prefix */
@@ -76,6 +101,6 @@ export function splitKey(key: string): AdapterKey | undefined {
 }
 
 function found(marker: string, tail: string, module: readonly string[], adapterName: string | undefined): AdapterKey | undefined {
-  const row = ROWS.get(`${marker}/${tail}`)
-  return row && { module: module.join('.'), adapterName, meaning: row.meaning }
+  const one = ROWS.get(`${marker}/${tail}`)
+  return one && { module: module.join('.'), adapterName, meaning: one.meaning }
 }

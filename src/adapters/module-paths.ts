@@ -29,17 +29,22 @@ export class ModulePaths {
   }
 
   /**
-   * The weight of a module, or undefined when the base has none.
+   * A tensor of a module, or undefined when the base has none.
+   * @param leaf   name of the tensor in its module
    * @param place  of the adapter tensor, for messages
    * @throws MismatchError when there are several, or when one list of layers falls apart
    */
-  find(module: string, place: Place): TensorInfo | undefined {
-    const exact = this.base.get(weightOf(module))
-    if (exact !== undefined) return this.together(module, exact, place)
-    const renamed = this.only(renamedModules(module).map(weightOf), module, place)
+  find(module: string, place: Place, leaf = 'weight'): TensorInfo | undefined {
+    const exact = this.base.get(`${module}.${leaf}`)
+    if (exact !== undefined) return this.together(module, leaf, exact, place)
+    const renamed = this.only(
+      renamedModules(module).map((name) => `${name}.${leaf}`),
+      module,
+      place,
+    )
     if (renamed !== undefined) return renamed
-    const moved = this.only(this.moved(module), module, place) ?? this.only(this.withUnknownPrefix(module), module, place)
-    return moved && this.together(module, moved, place)
+    const moved = this.only(this.moved(module, leaf), module, place) ?? this.only(this.withUnknownPrefix(module, leaf), module, place)
+    return moved && this.together(module, leaf, moved, place)
   }
 
   /** Names of base tensors that look like a module's weight. */
@@ -47,11 +52,11 @@ export class ModulePaths {
     return nearestNames(weightOf(module), this.base.keys())
   }
 
-  private moved(module: string): string[] {
+  private moved(module: string, leaf: string): string[] {
     const candidates = new Set<string>()
     let rest = module
     for (let stripped = 0; stripped <= MAX_STRIPPED; stripped++) {
-      for (const addition of this.additions) candidates.add(weightOf(addition + rest))
+      for (const addition of this.additions) candidates.add(`${addition}${rest}.${leaf}`)
       const dot = rest.indexOf('.')
       if (dot < 0 || !this.known.has(rest.slice(0, dot))) break
       rest = rest.slice(dot + 1)
@@ -59,9 +64,9 @@ export class ModulePaths {
     return [...candidates]
   }
 
-  private withUnknownPrefix(module: string): readonly string[] {
+  private withUnknownPrefix(module: string, leaf: string): readonly string[] {
     this.endings ??= indexEndings(this.base.keys())
-    return this.endings.get(weightOf(module)) ?? []
+    return this.endings.get(`${module}.${leaf}`) ?? []
   }
 
   private only(names: readonly string[], module: string, place: Place): TensorInfo | undefined {
@@ -76,12 +81,12 @@ export class ModulePaths {
   }
 
   /** Layers of one list (`layers.0`, `layers.1`, …) must all be found under the same prefix, else some belong to another model part. */
-  private together(module: string, tensor: TensorInfo, place: Place): TensorInfo {
+  private together(module: string, leaf: string, tensor: TensorInfo, place: Place): TensorInfo {
     const parts = module.split('.')
     const number = parts.findIndex((part) => /^\d+$/.test(part))
     if (number < 0) return tensor
     const list = parts.slice(0, number).join('.')
-    const tail = `${parts.slice(number).join('.')}.weight`
+    const tail = `${parts.slice(number).join('.')}.${leaf}`
     const prefix = tensor.name.slice(0, tensor.name.length - tail.length)
     const before = this.exchanged.get(list)
     if (before !== undefined && before !== prefix) {

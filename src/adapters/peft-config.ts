@@ -1,17 +1,19 @@
 /**
  * adapter_config.json of PEFT -> the facts that merging needs. Untrusted JSON goes through small readers that name
- * the key; unknown (newer) fields are ignored; every field that means another result than plain LoRA is refused by name.
+ * the key; unknown (newer) fields are ignored; every field that means a result that is not known here is refused by name.
  *
- * Law: PEFT 0.21.2 tuners/lora/config.py `LoraConfig`. Stricter here: peft_type, r and lora_alpha must be there (PEFT
+ * Law: PEFT 0.21.2 tuners/<type>/config.py. Stricter here: peft_type, r and lora_alpha must be there (PEFT
  * fills in 8 and 8 and gives a silently wrong scale), numbers are numbers.
  */
 import { FormatError, quoted, UnsupportedError } from '../core/errors.js'
 import { isArray, isObject, kindOf, type Json, type JsonObject } from '../core/json.js'
-import { refusedPeftType } from './peft-types.js'
+import { peftTypeRow, refusedPeftType } from './peft-types.js'
 
 export interface PeftConfig {
-  readonly peftType: 'LORA'
+  readonly peftType: string
+  /** 0 for types without one. */
   readonly rank: number
+  /** 0 for types without one. */
   readonly alpha: number
   /** use_rslora: scale is alpha / sqrt(rank). */
   readonly rankStabilized: boolean
@@ -19,6 +21,15 @@ export interface PeftConfig {
   readonly rankPattern: ReadonlyMap<string, number>
   readonly alphaPattern: ReadonlyMap<string, number>
   readonly fanInFanOut: boolean
+  readonly dora: boolean
+  /** "bias" is all or lora_only. */
+  readonly trainsBiases: boolean
+  /** Names of parameters, not of modules, that have factors: fused experts. */
+  readonly targetParameters: readonly string[]
+  /** Rows that are trained as a whole: of the input embedding, or by the end of a module's name. */
+  readonly tokenIds: readonly number[] | ReadonlyMap<string, readonly number[]>
+  /** Embedding and output were trained as one. */
+  readonly ensuresTie: boolean
   /** A pattern, a list of names, or undefined. Not needed to merge. */
   readonly targetModules: string | readonly string[] | undefined
   readonly modulesToSave: readonly string[]
@@ -32,11 +43,6 @@ const MAX_RANK = 65_536 // largest seen: 2,048 (full-rank experiments)
 
 /** Fields that change the result; each is refused while its value says anything at all. */
 const REFUSED_FIELDS: readonly { readonly field: string; readonly what: string; readonly wayOut: string }[] = [
-  { field: 'use_dora', what: 'DoRA', wayOut: 'is not yet supported; merge it with PEFT.' },
-  { field: 'lora_bias', what: 'trained biases of LoRA', wayOut: 'is not yet supported; merge it with PEFT.' },
-  { field: 'target_parameters', what: 'LoRA on parameters (fused experts)', wayOut: 'is not yet supported; merge it with PEFT.' },
-  { field: 'trainable_token_indices', what: 'trained token rows', wayOut: 'is not yet supported; merge it with PEFT.' },
-  { field: 'ensure_weight_tying', what: 'LoRA on tied embeddings', wayOut: 'is not yet supported; PEFT adds such a delta twice.' },
   { field: 'kasa_config', what: 'KaSA', wayOut: 'is not yet supported; merge it with PEFT.' },
   { field: 'use_bdlora', what: 'block-diagonal LoRA', wayOut: 'is not yet supported; merge it with PEFT.' },
   { field: 'layer_replication', what: 'copied layers', wayOut: 'is not yet supported; copy the layers into a base of its own and renumber the adapter.' },
@@ -51,8 +57,8 @@ const REFUSED_FIELDS: readonly { readonly field: string; readonly what: string; 
 
 /** Initialisations that leave the base as it is. */
 const PLAIN_INITS: ReadonlySet<Json> = new Set<Json>([true, false, 'gaussian', 'orthogonal', 'eva', 'mica'])
-/** PEFT writes these for SEQ_CLS and TOKEN_CLS whether the model has them or not. */
-const DEFAULT_CLASSIFIERS: ReadonlySet<string> = new Set(['classifier', 'score'])
+const BIASES: ReadonlySet<Json> = new Set<Json>(['none', 'all', 'lora_only'])
+const MOST_TOKENS = 1_048_576
 
 /**
  * Reads the facts.
@@ -66,45 +72,49 @@ export function readPeftConfig(config: JsonObject, file: string): PeftConfig {
   const refused = refusedPeftType(peftType)
   if (refused !== undefined) throw new UnsupportedError(`an adapter of peft_type ${quoted(peftType)} ${refused}`, { file })
 
+  const { rank, alpha, init } = peftTypeRow(peftType)
+  const hasRankPatterns = rank === 'r' // AdaLoRA's are masks
   const facts: PeftConfig = {
-    peftType: 'LORA',
-    rank: asRank(config.get('r'), '"r"', file),
-    alpha: asFinite(config.get('lora_alpha'), '"lora_alpha"', file),
+    peftType,
+    rank: rank === undefined ? 0 : asRank(config.get(rank), quoted(rank), file),
+    alpha: alpha === undefined ? 0 : asFinite(config.get(alpha), quoted(alpha), file),
     rankStabilized: readBoolean(config, 'use_rslora', file),
-    rankPattern: readPattern(config, 'rank_pattern', file, asRank),
-    alphaPattern: readPattern(config, 'alpha_pattern', file, asFinite),
+    rankPattern: hasRankPatterns ? readPattern(config, 'rank_pattern', file, asRank) : new Map(),
+    alphaPattern: hasRankPatterns ? readPattern(config, 'alpha_pattern', file, asFinite) : new Map(),
     fanInFanOut: readBoolean(config, 'fan_in_fan_out', file),
+    trainsBiases: config.get('bias') === 'all' || config.get('bias') === 'lora_only',
+    dora: peftType === 'LORA' && readBoolean(config, 'use_dora', file),
+    targetParameters: peftType === 'LORA' ? readNames(config, 'target_parameters', file) : [],
+    tokenIds: readTokenIds(config, peftType === 'TRAINABLE_TOKENS' ? 'token_indices' : 'trainable_token_indices', file),
+    ensuresTie: readBoolean(config, 'ensure_weight_tying', file),
     targetModules: readTargets(config, file),
     modulesToSave: readNames(config, 'modules_to_save', file),
     baseModel: readString(config, 'base_model_name_or_path', file),
     taskType: readString(config, 'task_type', file),
     peftVersion: readString(config, 'peft_version', file),
   }
-  refuseOtherThanPlain(config, facts, file)
+  refuseOtherThanKnown(config, facts, init, file)
   return facts
 }
 
-function refuseOtherThanPlain(config: JsonObject, facts: PeftConfig, file: string): void {
+function refuseOtherThanKnown(config: JsonObject, { peftType }: PeftConfig, initField: string | undefined, file: string): void {
   for (const { field, what, wayOut } of REFUSED_FIELDS) {
-    if (saysSomething(config.get(field))) throw new UnsupportedError(`peft_type LORA with ${quoted(field)} (${what}) ${wayOut}`, { file })
+    if (saysSomething(config.get(field))) throw new UnsupportedError(`peft_type ${peftType} with ${quoted(field)} (${what}) ${wayOut}`, { file })
   }
   const bias = config.get('bias')
-  if (saysSomething(bias) && bias !== 'none') {
-    throw new UnsupportedError(`peft_type LORA with "bias" ${valueText(bias)}: trained biases are not yet supported (only "none" is); merge it with PEFT.`, {
-      file,
-    })
-  }
-  if (facts.modulesToSave.some((name) => !DEFAULT_CLASSIFIERS.has(name))) {
-    throw new UnsupportedError(`peft_type LORA with "modules_to_save": wholly trained modules are not yet supported; merge it with PEFT.`, { file })
-  }
-  const init = config.get('init_lora_weights') ?? true
+  if (saysSomething(bias) && !(typeof bias === 'string' && BIASES.has(bias)))
+    throw new UnsupportedError(`peft_type ${peftType} with "bias" ${valueText(bias)}, which is not known here ("none", "all" and "lora_only" are).`, { file })
+  if (initField === undefined) return
+  const init = config.get(initField) ?? true
   if (PLAIN_INITS.has(typeof init === 'string' ? init.toLowerCase() : init)) return
   const known = typeof init === 'string' && /^(?:pissa|olora|corda|lora_ga|loftq)/i.test(init)
   const why = known
     ? 'this initialisation changes the base before training, so merging into the original base gives wrong weights'
-    : 'this initialisation is not known here and may have changed the base'
-  const wayOut = 'convert the adapter to plain LoRA (PEFT: save_pretrained with path_initial_model_for_weight_conversion).'
-  throw new UnsupportedError(`peft_type LORA with "init_lora_weights" ${valueText(init)}: ${why}; ${wayOut}`, { file })
+    : 'this initialisation is not known here and may have changed the base, or the formula'
+  const wayOut = known
+    ? 'convert the adapter to plain LoRA (PEFT: save_pretrained with path_initial_model_for_weight_conversion).'
+    : "merge it with PEFT's merge_and_unload() and give the result as the base."
+  throw new UnsupportedError(`peft_type ${peftType} with ${quoted(initField)} ${valueText(init)}: ${why}; ${wayOut}`, { file })
 }
 
 function saysSomething(value: Json | undefined): boolean {
@@ -162,4 +172,16 @@ function readPattern(config: JsonObject, key: string, file: string, read: (value
   if (value === undefined) return new Map()
   if (!isObject(value)) throw wrong(file, quoted(key), 'an object of patterns and numbers', value)
   return new Map([...value].map(([pattern, number]) => [pattern, read(number, `${quoted(key)} of ${quoted(pattern)}`, file)]))
+}
+
+function readTokenIds(config: JsonObject, key: string, file: string): readonly number[] | ReadonlyMap<string, readonly number[]> {
+  const value = config.get(key) ?? []
+  if (isObject(value)) return new Map([...value].map(([module, ids]) => [module, asIds(ids, `${quoted(key)} of ${quoted(module)}`, file)]))
+  return asIds(value, quoted(key), file)
+}
+
+function asIds(value: Json, key: string, file: string): readonly number[] {
+  if (!isArray(value) || value.length > MOST_TOKENS || !value.every((id) => typeof id === 'number' && Number.isInteger(id) && id >= 0))
+    throw wrong(file, key, 'a list of token ids', value)
+  return value as readonly number[] // every one is a number, as checked
 }

@@ -16,17 +16,45 @@ const NEVER: ReadonlyMap<string, string> = new Map([
   ['SHADOW', 'it adds a network of its own'],
 ])
 
+/** A kind that is merged: where its config has rank and alpha, and how it was initialised. */
+export interface PeftTypeRow {
+  /** For people. */
+  readonly name: string
+  readonly rank?: string
+  readonly alpha?: string
+  readonly init?: string
+}
+
+/** THE table of kinds that are merged. */
+export const MERGED_TYPES: ReadonlyMap<string, PeftTypeRow> = new Map<string, PeftTypeRow>([
+  ['LORA', { name: 'LoRA', rank: 'r', alpha: 'lora_alpha', init: 'init_lora_weights' }],
+  ['ADALORA', { name: 'AdaLoRA', rank: 'init_r', alpha: 'lora_alpha' }],
+  ['LOHA', { name: 'LoHa', rank: 'r', alpha: 'alpha' }],
+  ['LOKR', { name: 'LoKr', rank: 'r', alpha: 'alpha' }],
+  ['IA3', { name: 'IA3' }],
+  ['VERA', { name: 'VeRA', rank: 'r' }],
+  ['HIRA', { name: 'HiRA', rank: 'r' }],
+  ['MISS', { name: 'MiSS', rank: 'r', init: 'init_weights' }],
+  ['LN_TUNING', { name: 'LN tuning' }],
+  ['TRAINABLE_TOKENS', { name: 'trainable tokens' }],
+])
+
 const NOT_YET: ReadonlySet<string> = new Set([
-  ...['ADALORA', 'ADAMSS', 'BOFT', 'IA3', 'BEFT', 'LOHA', 'LOKR', 'OFT', 'LN_TUNING', 'VERA', 'FROD', 'PVERA', 'FOURIERFT', 'GLORA', 'HRA', 'VBLORA'],
-  ...['UNILORA', 'MISS', 'BONE', 'RANDLORA', 'ROAD', 'TRAINABLE_TOKENS', 'HIRA', 'SHIRA', 'C3A', 'WAVEFT', 'OSF', 'DELORA', 'GRALORA', 'TINYLORA'],
+  ...['ADAMSS', 'BOFT', 'BEFT', 'OFT', 'FROD', 'PVERA', 'FOURIERFT', 'GLORA', 'HRA', 'VBLORA', 'BONE'],
+  ...['UNILORA', 'RANDLORA', 'ROAD', 'SHIRA', 'C3A', 'WAVEFT', 'OSF', 'DELORA', 'GRALORA', 'TINYLORA'],
   ...['PSOFT', 'PEANUT', 'SUPERTUNING', 'DEFT'],
 ])
 
-/** Why an adapter of this type is refused; undefined for LORA. */
+/** The row of a kind that is merged; an empty one for others. */
+export function peftTypeRow(type: string): PeftTypeRow {
+  return MERGED_TYPES.get(type) ?? { name: type }
+}
+
+/** Why an adapter of this type is refused; undefined for those that are merged. */
 export function refusedPeftType(type: string): string | undefined {
-  if (type === 'LORA') return undefined
+  if (MERGED_TYPES.has(type)) return undefined
   const never = NEVER.get(type)
   if (never !== undefined) return `cannot be merged into weights: ${never}. Serve it with PEFT.`
-  if (NOT_YET.has(type)) return "is not yet supported here (LORA is): merge it with PEFT's merge_and_unload() and give the result as the base."
-  return 'is not known here: only LORA can be merged so far.'
+  if (NOT_YET.has(type)) return "is not yet supported: merge it with PEFT's merge_and_unload() and give the result as the base."
+  return `is not known here: ${[...MERGED_TYPES.keys()].join(', ')} can be merged.`
 }

@@ -1,20 +1,33 @@
 /**
- * Modules of an adapter + tensors of a base -> deltas. Strict accounting: every module finds exactly one weight whose
- * shape is that of B·A, no two the same, or an error names the adapter's tensor and the nearest names of the base.
+ * Modules of an adapter + tensors of a base -> deltas. Strict accounting: every module finds exactly one tensor of the right
+ * shape, no two the same, or an error names the adapter's tensor and the nearest names of the base.
  *
  * No table of architectures is needed: a module's path plus `.weight` names the tensor (module-paths.ts has the rest).
  */
 import { isPlainFloat } from '../core/dtypes.js'
-import { MismatchError, quoted, UnsupportedError, nameList, type Place } from '../core/errors.js'
-import type { Adapter, LoraDelta } from '../core/delta.js'
-import { shapeText } from '../core/shape.js'
+import { MismatchError, quoted, UnsupportedError, nameList } from '../core/errors.js'
+import type { Adapter, Delta } from '../core/delta.js'
 import type { TensorInfo } from '../core/tensor-info.js'
 import type { AdapterFile, AdapterFolder, AdapterModule } from './adapter-file.js'
+import { bindExperts } from './bind-experts.js'
+import { bindModule, orientation, type Bound } from './bind.js'
+import { placeOf } from './factors.js'
 import { openAdapterFile } from './formats.js'
 import { ModulePaths } from './module-paths.js'
+import { withoutBaseLayer } from './peft-modules.js'
+import { isTiedHead, tiedEmbedding, untiedName } from './tied.js'
 
-const TIED_HEADS: ReadonlySet<string> = new Set(['lm_head', 'embed_out'])
-const EMBEDDING = /(?:^|\.)(?:embed_tokens|wte|word_embeddings|embed_in|shared|tok_embeddings)\.weight$/
+/** What a user may ask for. */
+export interface ResolveOptions {
+  /** PEFT's own result where that differs from the trained model: tied embeddings get the deltas of both ends. */
+  readonly likePeft?: boolean
+}
+
+/** A module with the tensor that it is of. */
+interface Found {
+  readonly module: AdapterModule
+  readonly weight: TensorInfo
+}
 
 /**
  * Opens an adapter of any known format and binds it to a base.
@@ -22,113 +35,137 @@ const EMBEDDING = /(?:^|\.)(?:embed_tokens|wte|word_embeddings|embed_in|shared|t
  * @param weightsName  name of the weights file in it, when the user named a file
  * @throws what openAdapterFile and resolveTargets throw
  */
-export async function openAdapter(folder: AdapterFolder, base: ReadonlyMap<string, TensorInfo>, weightsName?: string): Promise<Adapter> {
-  return resolveTargets(await openAdapterFile(folder, weightsName), base)
+export async function openAdapter(
+  folder: AdapterFolder,
+  base: ReadonlyMap<string, TensorInfo>,
+  weightsName?: string,
+  options: ResolveOptions = {},
+): Promise<Adapter> {
+  return resolveTargets(await openAdapterFile(folder, weightsName), base, options)
 }
 
 /**
  * Binds an adapter to a base.
  * @param base  by name; only names, shapes and dtypes are looked at
  * @throws MismatchError when a module has no tensor, several, or one of another shape; UnsupportedError for bases whose
- *         weights are quantized or stored transposed
+ *         weights are quantized
  */
-export function resolveTargets(file: AdapterFile, base: ReadonlyMap<string, TensorInfo>): Adapter {
+export function resolveTargets(file: AdapterFile, base: ReadonlyMap<string, TensorInfo>, { likePeft = false }: ResolveOptions = {}): Adapter {
   const paths = new ModulePaths(base)
-  const takenBy = new Map<string, AdapterModule>()
-  const squares: AdapterModule[] = []
-  let storedPlain = false // some matrix that is not square shows how the base stores them
-  let renamed: LoraDelta | undefined
-  const deltas = file.modules.map((module): LoraDelta => {
-    const place = placeOf(module)
-    const weight = paths.find(module.name, place) ?? notFound(module, base, paths)
-    const other = takenBy.get(weight.name)
-    if (other !== undefined) throw new MismatchError(`would change ${quoted(weight.name)}, which ${quoted(other.A.name)} changes already.`, place)
-    takenBy.set(weight.name, module)
-    if (checkShape(module, weight) === 'square') squares.push(module)
-    else storedPlain = true
-    const { name, A, B, rank, scale } = module
-    const delta: LoraDelta = { variant: 'lora', target: weight.name, module: name, A, B, rank, scale }
-    if (weight.name !== `${name}.weight`) renamed ??= delta
-    return delta
-  })
-  checkSquares(file, squares, takenBy, storedPlain, base)
-  const note = renamed && `Module names differ from the base's: ${quoted(renamed.module)} is ${quoted(renamed.target)}.`
-  return { label: file.label, kind: file.kind, deltas, files: file.files, notes: note === undefined ? file.notes : [...file.notes, note] }
+  const untied = new Map<string, string>()
+  const experts: Delta[] = []
+  const takenParameters = new Set<string>()
+  const found: Found[] = []
+  for (const module of file.modules) {
+    if (module.kind === 'expert') experts.push(...bindExperts(module, paths, takenParameters))
+    else {
+      const one = findWeight(module, base, paths) ?? findTied(module, file, base, likePeft, untied)
+      if (one === undefined) throw notFound(module, base, paths)
+      if (one !== 'shared') found.push(one)
+    }
+  }
+  const replaced = resizedBy(found)
+  const seen = found.map(({ module, weight }) => ({ module, weight: module.kind === 'whole' ? weight : (replaced.get(weight.name) ?? weight) }))
+  for (const { module, weight } of seen) checkDtype(module, weight)
+  checkBiases(file, seen, base)
+  const transposedOnes = transposedModules(file, seen, base)
+  const deltas = seen.flatMap(({ module, weight }) => bindModule(boundOf(module, weight, base, transposedOnes)))
+  const all = [...deltas, ...experts].map((delta) => (file.ensuresTie === true && !likePeft ? { ...delta, keepsTie: true } : delta))
+  const merged = likePeft ? all.map((delta): Delta => ({ ...delta, keepsTie: delta.keepsTie === true || delta.variant !== 'replace' })) : all
+  checkTwice(merged, likePeft)
+  const note = renameNote(seen)
+  return { label: file.label, kind: file.kind, deltas: merged, untied, files: file.files, notes: note === undefined ? file.notes : [...file.notes, note] }
 }
 
-function placeOf(module: AdapterModule): Place {
-  return { file: module.A.source.name, tensor: module.A.name }
+function boundOf(module: AdapterModule, weight: TensorInfo, base: ReadonlyMap<string, TensorInfo>, transposedOnes: ReadonlySet<AdapterModule>): Bound {
+  const bias = weight.name.endsWith('.weight') ? base.get(`${weight.name.slice(0, -'weight'.length)}bias`) : undefined
+  return { module, weight, bias, isTransposed: transposedOnes.has(module) }
 }
 
-function notFound(module: AdapterModule, base: ReadonlyMap<string, TensorInfo>, paths: ModulePaths): never {
+/** The weight of a module, whatever wraps it. nn.MultiheadAttention keeps its own in parameters, and merges its output's twice, in training too. */
+function findWeight(module: AdapterModule, base: ReadonlyMap<string, TensorInfo>, paths: ModulePaths): Found | undefined {
   const place = placeOf(module)
-  if (base.has(`${module.name}.qweight`)) {
-    throw new UnsupportedError(`the base's ${quoted(`${module.name}.qweight`)} is quantized (GPTQ or AWQ): use the 16-bit base that it was made from.`, place)
+  const name = withoutBaseLayer(module.name)
+  const attention = module.name.endsWith('.base_layer.out_proj') ? name.slice(0, -'.out_proj'.length) : undefined
+  if (attention !== undefined && base.has(`${attention}.in_proj_weight`)) {
+    const weight = base.get(`${attention}.out_proj.weight`)
+    return weight && { module: { ...module, scale: 2 * module.scale }, weight }
   }
-  const leaf = module.name.slice(module.name.lastIndexOf('.') + 1)
-  const embedding = TIED_HEADS.has(leaf) ? [...base.keys()].find((name) => EMBEDDING.test(name)) : undefined
-  if (embedding !== undefined) {
-    throw new UnsupportedError(
-      `the base ties its output to ${quoted(embedding)} and has no ${quoted(`${module.name}.weight`)}: LoRA on one side of tied embeddings is not yet supported; untie the base first.`,
-      place,
-    )
-  }
-  const nearest = paths.nearest(module.name)
-  const near = nearest.length === 0 ? 'the base has no tensors' : `nearest are ${nameList(nearest)}`
-  throw new MismatchError(`its module ${quoted(module.name)} has no weight in the base; ${near}. Is it the base that the adapter was trained on?`, place)
+  const onlyBias = module.kind === 'whole' && !module.factors.has('weight') && !module.factors.has('baseWeight')
+  const weight = paths.find(name, place) ?? (module.kind === 'lora' ? paths.find(name, place, 'in_proj_weight') : undefined)
+  if (weight !== undefined || !onlyBias) return weight && { module, weight }
+  return undefined
 }
 
-/** @returns whether the shape leaves open how the base stores its matrices */
-function checkShape({ A, B }: AdapterModule, weight: TensorInfo): 'plain' | 'square' {
-  const [columns, rows] = [A.shape[1], B.shape[0]]
-  const place = { file: A.source.name, tensor: A.name }
-  if (!isPlainFloat(weight.dtype)) {
-    throw new UnsupportedError(
-      `the base's ${quoted(weight.name)} is ${weight.dtype} (quantized): only F32, F16 and BF16 can be merged into; use the 16-bit base.`,
-      place,
-    )
+/**
+ * What a module of an output that the base shares with its embedding is of: a tensor of its own, made of the embedding.
+ * `shared` when the adapter holds the embedding's own update a second time.
+ */
+function findTied(
+  module: AdapterModule,
+  file: AdapterFile,
+  base: ReadonlyMap<string, TensorInfo>,
+  likePeft: boolean,
+  untied: Map<string, string>,
+): Found | 'shared' | undefined {
+  const embedding = isTiedHead(module.name) ? tiedEmbedding(base) : undefined
+  if (embedding === undefined || module.kind === 'tokens') return undefined
+  if (file.ensuresTie === true && (module.kind === 'whole' || !likePeft)) return 'shared'
+  if (likePeft && module.kind !== 'whole') return { module, weight: embedding }
+  const name = untiedName(module.name, embedding.name)
+  untied.set(name, embedding.name)
+  return { module, weight: { ...embedding, name } }
+}
+
+/** Weights that a wholly trained one replaces, in its shape: the other factors were trained on that. */
+function resizedBy(found: readonly Found[]): Map<string, TensorInfo> {
+  const resized = new Map<string, TensorInfo>()
+  for (const { module, weight } of found) {
+    const own = module.kind === 'whole' ? (module.factors.get('baseWeight') ?? module.factors.get('weight')) : undefined
+    if (own !== undefined) resized.set(weight.name, { ...weight, shape: own.shape })
   }
-  const [out, inputs] = weight.shape
-  const fits = weight.shape.length === 2
-  if (fits && out === rows && inputs === columns) return rows === columns ? 'square' : 'plain'
-  if (fits && out === columns && inputs === rows) {
-    throw new UnsupportedError(
-      `the base stores ${quoted(weight.name)} transposed, in x out ${shapeText(weight.shape)} (Conv1D, fan_in_fan_out): not yet supported; merge it with PEFT.`,
-      place,
-    )
-  }
-  throw new MismatchError(
-    `B·A is ${shapeText([rows ?? 0, columns ?? 0])} (A ${shapeText(A.shape)}, B ${shapeText(B.shape)}), but the base's ${quoted(weight.name)} is ${shapeText(weight.shape)}. Is it the base that the adapter was trained on?`,
-    place,
+  return resized
+}
+
+function notFound(module: AdapterModule, base: ReadonlyMap<string, TensorInfo>, paths: ModulePaths): Error {
+  const place = placeOf(module)
+  const name = withoutBaseLayer(module.name)
+  if (base.has(`${name}.qweight`))
+    return new UnsupportedError(`the base's ${quoted(`${name}.qweight`)} is quantized (GPTQ or AWQ): use the 16-bit base that it was made from.`, place)
+  const nearest = paths.nearest(name)
+  const near = nearest.length === 0 ? 'the base has no tensors' : `nearest are ${nameList(nearest)}`
+  return new MismatchError(`its module ${quoted(name)} has no weight in the base; ${near}. Is it the base that the adapter was trained on?`, place)
+}
+
+function checkDtype(module: AdapterModule, weight: TensorInfo): void {
+  if (isPlainFloat(weight.dtype)) return
+  throw new UnsupportedError(
+    `the base's ${quoted(weight.name)} is ${weight.dtype} (quantized): only F32, F16 and BF16 can be merged into; use the 16-bit base.`,
+    placeOf(module),
   )
 }
 
-/** A square matrix does not tell whether it is stored transposed; a wrong guess would merge B·A where its transpose belongs. */
-function checkSquares(
-  file: AdapterFile,
-  squares: readonly AdapterModule[],
-  takenBy: ReadonlyMap<string, AdapterModule>,
-  storedPlain: boolean,
-  base: ReadonlyMap<string, TensorInfo>,
-): void {
-  if (squares.length === 0) return
-  const transposedLists = listsStoredTransposed(base)
-  const asked = new Set(squares)
-  for (const [name, module] of takenBy) {
-    if (!asked.has(module)) continue
-    if (transposedLists.has(listOf(name))) {
-      throw new UnsupportedError(
-        `the base stores the matrices next to ${quoted(name)} transposed (Conv1D): not yet supported; merge it with PEFT.`,
-        placeOf(module),
-      )
-    }
-    if (file.fanInFanOut && !storedPlain) {
+/**
+ * Which modules the base stores transposed (Conv1D). Shapes tell, except of square matrices: for these, biases and the other
+ * modules do. A wrong guess would merge B·A where its transpose belongs.
+ */
+function transposedModules(file: AdapterFile, found: readonly Found[], base: ReadonlyMap<string, TensorInfo>): ReadonlySet<AdapterModule> {
+  const seen = found.map((one) => ({ ...one, lies: orientation(one.module, one.weight) }))
+  const transposedOnes = new Set(seen.filter(({ lies }) => lies === 'transposed').map(({ module }) => module))
+  const lists = listsStoredTransposed(base)
+  for (const { module, weight } of seen.filter(({ lies }) => lies === 'transposed')) if (module.kind !== 'vera') lists.add(listOf(weight.name))
+  const storedPlain = seen.some(({ lies }) => lies === 'plain')
+  for (const { module, weight, lies } of seen) {
+    if (lies !== 'square') continue
+    if (lists.has(listOf(weight.name))) transposedOnes.add(module)
+    else if (file.fanInFanOut && !storedPlain) {
       throw new MismatchError(
-        `fan_in_fan_out is true, but the base's ${quoted(name)} is square and does not tell whether it is stored transposed: set fan_in_fan_out to false in adapter_config.json when the base uses nn.Linear.`,
+        `fan_in_fan_out is true, but the base's ${quoted(weight.name)} is square and does not tell whether it is stored transposed: set fan_in_fan_out to false in adapter_config.json when the base uses nn.Linear.`,
         placeOf(module),
       )
     }
   }
+  return transposedOnes
 }
 
 /** Lists of layers in which a bias has the length of its weight's second dimension: GPT-2's Conv1D. */
@@ -148,4 +185,31 @@ function listOf(name: string): string {
   const parts = name.split('.')
   const number = parts.findIndex((part) => /^\d+$/.test(part))
   return number < 0 ? name : parts.slice(0, number).join('.')
+}
+
+/** A config that says that biases were trained, a base that has some, and a file that holds none: part of the adapter is missing. */
+function checkBiases(file: AdapterFile, found: readonly Found[], base: ReadonlyMap<string, TensorInfo>): void {
+  if (file.trainsBiases !== true || found.some(({ module: { factors } }) => factors.has('bias') || factors.has('baseBias'))) return
+  const [bias] = found.flatMap(({ weight }) => base.get(weight.name.replace(/weight$/, 'bias')) ?? [])
+  if (bias === undefined) return
+  throw new MismatchError(`"bias" says that biases were trained, but the file holds none, and the base has ${quoted(bias.name)}: save the adapter again.`, {
+    file: file.label,
+  })
+}
+
+/** No tensor is changed twice in the same way: the adapter would name one module twice. */
+function checkTwice(deltas: readonly Delta[], likePeft: boolean): void {
+  const taken = new Map<string, Delta>()
+  for (const delta of deltas) {
+    const key = `${delta.variant === 'replace' || delta.variant === 'tokens' ? delta.variant : 'update'} ${delta.target}`
+    const other = taken.get(key)
+    if (other !== undefined && !(likePeft && isTiedHead(delta.module) !== isTiedHead(other.module)))
+      throw new MismatchError(`module ${quoted(delta.module)} would change ${quoted(delta.target)}, which ${quoted(other.module)} changes already.`)
+    taken.set(key, delta)
+  }
+}
+
+function renameNote(found: readonly Found[]): string | undefined {
+  const renamed = found.find(({ module, weight }) => weight.name.endsWith('.weight') && weight.name !== `${withoutBaseLayer(module.name)}.weight`)
+  return renamed && `Module names differ from the base's: ${quoted(renamed.module.name)} is ${quoted(renamed.weight.name)}.`
 }

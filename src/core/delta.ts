@@ -2,25 +2,109 @@
  * What an adapter does to one tensor of the base, as plain data. Formats (src/adapters) make deltas and know no
  * arithmetic; variants (src/merge) turn them into row programs and know no files.
  */
+import type { MatrixView } from './row-program.js'
 import type { TensorInfo } from './tensor-info.js'
 
-/** One low-rank update `W += scale * (B · A)`. */
-export interface LoraDelta {
-  readonly variant: 'lora'
+/** What every delta says of itself. */
+interface Change {
   /** Name of the base tensor it changes, as the base spells it. */
   readonly target: string
   /** Name of the module in the adapter, for receipts and messages. */
   readonly module: string
-  /** (rank x in) */
-  readonly A: TensorInfo
-  /** (out x rank) */
-  readonly B: TensorInfo
+  /** 0 where there is none. */
   readonly rank: number
-  /** lora_alpha / rank, or lora_alpha / sqrt(rank); without the user's weight. f64. */
+  /** lora_alpha / rank and its kin; without the user's weight. f64. 1 where there is none. */
   readonly scale: number
+  /** A base that shares this tensor between embedding and output goes on sharing it: both ends were trained so. */
+  readonly keepsTie?: boolean
 }
 
-export type Delta = LoraDelta
+/** A low-rank matrix `B · A`: (rows x rank) and (rank x cols). */
+export interface LowRank {
+  readonly B: MatrixView
+  readonly A: MatrixView
+}
+
+/** One low-rank update `W += scale * (B · A)`, with B and A lying as the base has its rows and columns. */
+export interface LoraDelta extends Change, LowRank {
+  readonly variant: 'lora'
+  /** Factor of each row of B (rows x 1), when there is one: VeRA's b. */
+  readonly rowsOfB?: MatrixView
+  /** Factor of each row of A (rank x 1): AdaLoRA's singular values, VeRA's d. */
+  readonly rowsOfA?: MatrixView
+}
+
+/** `W += scale * value`: trained biases of LoRA. */
+export interface SumDelta extends Change {
+  readonly variant: 'sum'
+  readonly value: MatrixView
+}
+
+/** `W += scale * (left ∘ right)`, element by element. */
+export interface LohaDelta extends Change {
+  readonly variant: 'loha'
+  readonly left: LowRank
+  readonly right: LowRank
+}
+
+/** `W += scale * (left ⊗ right)`. */
+export interface LokrDelta extends Change {
+  readonly variant: 'lokr'
+  readonly left: LowRank | MatrixView
+  readonly right: LowRank | MatrixView
+}
+
+/** `W += W ∘ (B · A)`. */
+export interface HiraDelta extends Change, LowRank {
+  readonly variant: 'hira'
+}
+
+/** `W += value`, where `value` is repeated along the columns. */
+export interface MissDelta extends Change {
+  readonly variant: 'miss'
+  /** (rows x block) */
+  readonly value: MatrixView
+}
+
+/** `W + scale * (B · A)`, then every feature made as long as its magnitude. */
+export interface DoraDelta extends Change, LowRank {
+  readonly variant: 'dora'
+  /** One per feature. */
+  readonly magnitude: TensorInfo
+  /** Whether features are rows of the base's matrix, as `features` rows of all its elements, or its columns (Conv1D, embeddings). */
+  readonly along: 'rows' | 'columns'
+  readonly features: number
+}
+
+/** A low-rank update of each matrix of a stack: fused experts. */
+export interface ExpertsDelta extends Change {
+  readonly variant: 'experts'
+  readonly parts: readonly LowRank[]
+}
+
+/** `W ∘ by`, one factor per row (rows x 1) or per column (1 x cols): IA³. */
+export interface RescaleDelta extends Change {
+  readonly variant: 'rescale'
+  readonly by: MatrixView
+}
+
+/** The tensor itself, trained as a whole; it may have more rows than the base's. */
+export interface ReplaceDelta extends Change {
+  readonly variant: 'replace'
+  readonly tensor: TensorInfo
+}
+
+/** Some rows, trained as a whole. */
+export interface TokensDelta extends Change {
+  readonly variant: 'tokens'
+  /** Each once. */
+  readonly ids: readonly number[]
+  readonly values: TensorInfo
+}
+
+/** Updates that are added, in any number and from any adapter. */
+export type AdditiveDelta = LoraDelta | SumDelta | LohaDelta | LokrDelta | HiraDelta | MissDelta | ExpertsDelta
+export type Delta = AdditiveDelta | DoraDelta | RescaleDelta | ReplaceDelta | TokensDelta
 
 /** An opened adapter: every tensor of its files is in one of the deltas. */
 export interface Adapter {
@@ -29,6 +113,8 @@ export interface Adapter {
   /** What kind of adapter, for people: `PEFT LoRA`. */
   readonly kind: string
   readonly deltas: readonly Delta[]
+  /** Tensors that deltas change and that the base lacks, because it shares them: name -> the base's tensor. */
+  readonly untied?: ReadonlyMap<string, string>
   /** Names of files whose bytes decide the adapter's identity (weights, then config). */
   readonly files: readonly string[]
   /** Things a user should know, one sentence each. */

@@ -51,6 +51,8 @@ export type RowProgram =
   | { readonly op: 'kron'; readonly left: RowProgram; readonly right: RowProgram }
   /** The same elements in rows of another length. */
   | { readonly op: 'reshape'; readonly input: RowProgram; readonly rows: number; readonly cols: number }
+  /** The rows of all parts, one after the other. */
+  | { readonly op: 'stack'; readonly parts: readonly RowProgram[] }
   /** Row `ids[i]` is row i of `values`; the others are the input's. */
   | { readonly op: 'replaceRows'; readonly input: RowProgram; readonly ids: readonly number[]; readonly values: RowProgram }
   /** Every row made as long (Euclidean norm) as `lengths` (rows x 1) says: the weight normalisation of DoRA. */
@@ -89,6 +91,15 @@ const OPERATIONS: { readonly [O in RowProgram['op']]: Operation<Extract<RowProgr
   scale: sameShape(),
   kron: { shape: kroneckerShape, inputs: ({ left, right }) => [left, right], reads: () => [], group: () => 1 },
   reshape: { shape: ({ rows, cols }) => ({ rows, cols }), inputs: ({ input }) => [input], reads: () => [], group: () => 1 },
+  stack: {
+    shape: ({ parts: [first, ...rest] }) => {
+      const { rows, cols } = first === undefined ? { rows: 0, cols: 0 } : programShape(first)
+      return { rows: rest.reduce((sum, part) => sum + programShape(part).rows, rows), cols }
+    },
+    inputs: ({ parts }) => parts,
+    reads: () => [],
+    group: () => 1,
+  },
   replaceRows: { ...sameShape(), inputs: ({ input, values }) => [input, values] },
   rescaleRows: { ...sameShape(), inputs: ({ input, lengths }) => [input, lengths] },
   rescaleColumns: { ...sameShape(), inputs: ({ input, lengths }) => [input, lengths] },

@@ -23,6 +23,7 @@ import {
   evaluateReplaceRows,
   evaluateReshape,
   evaluateScale,
+  evaluateStack,
   type Bench,
 } from './operations-adapters.js'
 import type { TileReader } from './tile-reader.js'
@@ -77,6 +78,8 @@ export class Evaluator implements Bench {
         return evaluateKron(this, program, first, into)
       case 'reshape':
         return evaluateReshape(this, program, first, into)
+      case 'stack':
+        return evaluateStack(this, program, first, into)
       case 'replaceRows':
         return evaluateReplaceRows(this, program, first, into)
       case 'rescaleRows':

@@ -95,6 +95,8 @@ function scratchBytes(program: RowProgram, rows: number): number {
       const innerRows = Math.ceil((rows * cols) / inner) + 1
       return innerRows * inner * 4 + scratchBytes(program.input, innerRows)
     }
+    case 'stack':
+      return program.parts.reduce((sum, part) => sum + scratchBytes(part, Math.min(rows, programShape(part).rows)), 0)
     case 'replaceRows':
       return scratchBytes(program.input, rows) + scratchBytes(program.values, 1)
     case 'rescaleRows':

@@ -61,6 +61,16 @@ export function evaluateReshape(bench: Bench, { input, cols }: Node<'reshape'>, 
   })
 }
 
+export function evaluateStack(bench: Bench, { parts }: Node<'stack'>, first: number, into: Float32Array): void {
+  let start = 0
+  for (const part of parts) {
+    const { rows, cols } = programShape(part)
+    const [from, to] = [Math.max(first, start), Math.min(first + into.length / cols, start + rows)]
+    if (from < to) bench.rows(part, from - start, into.subarray((from - first) * cols, (to - first) * cols))
+    start += rows
+  }
+}
+
 export function evaluateReplaceRows(bench: Bench, { input, ids, values }: Node<'replaceRows'>, first: number, into: Float32Array): void {
   const { cols } = programShape(input)
   const count = into.length / cols

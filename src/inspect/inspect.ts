@@ -114,7 +114,7 @@ async function inspectModel(folder: LocalFolder, hash: boolean): Promise<Inspect
 async function inspectAdapter(folder: LocalFolder, hash: boolean): Promise<Inspection> {
   const { facts, files, modules, notes } = await openAdapterFile(folder)
   const read: Weights[] = []
-  await requireFinite(modules.flatMap(({ A, B }) => [A, B]))
+  await requireFinite(modules.flatMap(({ factors }) => [...factors.values()]))
   for (const name of files.filter((file) => !file.endsWith('.json'))) read.push(await readWeights(await folder.open(name), name, hash))
   return { kind: 'adapter', label: folder.label, files: listed(folder, read), ...weightsOf(read), config: undefined, adapter: facts, notes }
 }

@@ -2,12 +2,16 @@
  * The base with all adapters added, tensor by tensor, before any output format: what both a merged folder and a GGUF are
  * made of, so that the two can never disagree.
  */
+import { isEmbedding, tiedEmbedding, untiedName } from '../adapters/tied.js'
 import type { Backwards } from '../architectures/backwards.js'
 import { isReadableType } from '../core/arithmetic.js'
 import { UnsupportedError } from '../core/errors.js'
 import { lastPart } from '../core/paths.js'
 import type { Model } from '../core/model.js'
-import type { RowProgram } from '../core/row-program.js'
+import { isArray } from '../core/json.js'
+import { programShape, type RowProgram } from '../core/row-program.js'
+import { elementCount, rowShape } from '../core/shape.js'
+import { storedBytes } from '../core/stored-types.js'
 import type { TensorInfo } from '../core/tensor-info.js'
 import { combineAdapters, type WeightedAdapter } from '../merge/combine.js'
 import { effectiveScale, mergedProgram, type WeightedDelta } from '../merge/variants.js'
@@ -15,6 +19,7 @@ import type { AppliedDelta, PlannedAdapter } from './plan.js'
 
 /** One tensor of the base, merged. */
 export interface MergedTensor {
+  /** What it is: the base's tensor, by a name of its own where the base shares it, with more rows where an adapter replaces it. */
   readonly base: TensorInfo
   readonly program: RowProgram
   /** Empty for tensors that no adapter touches. */
@@ -25,8 +30,12 @@ export interface MergedModel {
   /** By name, in the base's order. */
   readonly tensors: ReadonlyMap<string, MergedTensor>
   readonly adapters: readonly PlannedAdapter[]
+  /** Fields of config.json that are others than the base's. */
+  readonly config: ConfigChanges
   readonly notes: readonly string[]
 }
+
+export type ConfigChanges = ReadonlyMap<'tie_word_embeddings' | 'vocab_size', boolean | number>
 
 /**
  * Combines base and adapters.
@@ -35,8 +44,14 @@ export interface MergedModel {
  */
 export function mergeModel(model: Model, given: readonly WeightedAdapter[], backwards?: Backwards): MergedModel {
   const { adapters, deltas, notes } = combineAdapters(given)
+  const untied = untiedTensors(model, adapters, deltas)
+  if (untied.size > 0 && model.gguf !== undefined)
+    throw new UnsupportedError('the adapter makes output and embedding differ, which this file shares: merge into the folder that the file was made from.', {
+      file: model.label,
+    })
   const tensors = new Map<string, MergedTensor>()
-  for (const [name, base] of model.tensors) {
+  for (const base of [...model.tensors.values(), ...untied.values()]) {
+    const { name } = base
     const back = backwards?.(base)
     const own = deltas.get(back?.name ?? name) ?? []
     if (own.length > 0 && !isReadableType(base.dtype)) {
@@ -47,7 +62,7 @@ export function mergeModel(model: Model, given: readonly WeightedAdapter[], back
     }
     const read: RowProgram = { op: 'read', tensor: base }
     const program = own.length > 0 && back !== undefined ? back.toGguf(mergedProgram(back.original, own)) : mergedProgram(read, own)
-    tensors.set(name, { base, program, applied: own.map(appliedDelta) })
+    tensors.set(name, { base: resized(base, program), program, applied: own.map(appliedDelta) })
   }
   const planned = adapters.map(({ adapter, weight, digest }) => ({
     label: adapter.label,
@@ -56,7 +71,8 @@ export function mergeModel(model: Model, given: readonly WeightedAdapter[], back
     tensorCount: adapter.deltas.length,
     digest,
   }))
-  return { tensors, adapters: planned, notes: [...given.flatMap(({ adapter }) => adapter.notes), ...notes] }
+  const config = configChanges(model, tensors, untied)
+  return { tensors, adapters: planned, config, notes: [...given.flatMap(({ adapter }) => adapter.notes), ...notes, ...configNotes(config)] }
 }
 
 /** One sentence per adapter, for the user. */
@@ -68,4 +84,57 @@ export function mergeDecisions({ adapters }: MergedModel): string[] {
 
 function appliedDelta({ delta, weight, adapter }: WeightedDelta): AppliedDelta {
   return { adapter, module: delta.module, variant: delta.variant, rank: delta.rank, scale: effectiveScale(delta, weight) }
+}
+
+/**
+ * Tensors of their own for outputs that the base shares with its embedding, where adapters make the two differ: those that
+ * adapters name, and those that keep the base's values while the embedding changes.
+ */
+function untiedTensors(
+  { tensors, config }: Model,
+  adapters: readonly WeightedAdapter[],
+  deltas: ReadonlyMap<string, readonly WeightedDelta[]>,
+): ReadonlyMap<string, TensorInfo> {
+  const untied = new Map<string, TensorInfo>()
+  for (const { adapter } of adapters) {
+    for (const [name, shared] of adapter.untied ?? []) {
+      const tensor = tensors.get(shared)
+      if (tensor !== undefined) untied.set(name, { ...tensor, name })
+    }
+  }
+  const embedding = tiedEmbedding(tensors)
+  if (untied.size > 0 || embedding === undefined || config?.get('tie_word_embeddings') === false) return untied
+  const architectures = config?.get('architectures') ?? []
+  const hasHead =
+    isArray(architectures) && architectures.some((one) => typeof one === 'string' && /(?:ForCausalLM|LMHeadModel|ForConditionalGeneration)$/.test(one))
+  const changes = deltas.get(embedding.name)?.some(({ delta }) => delta.keepsTie !== true) ?? false
+  if (!hasHead || !changes) return untied
+  const name = untiedName('lm_head', embedding.name)
+  return untied.set(name, { ...embedding, name })
+}
+
+/** The tensor with the rows that a program gives it. */
+function resized(base: TensorInfo, program: RowProgram): TensorInfo {
+  const { rows } = programShape(program)
+  if (base.shape.length < 2 || rows === rowShape(base.shape).rows) return base
+  const shape = [rows, ...base.shape.slice(1)]
+  return { ...base, shape, byteLength: storedBytes(base.dtype, elementCount(shape)) }
+}
+
+function configChanges({ tensors: before, config }: Model, tensors: ReadonlyMap<string, MergedTensor>, untied: ReadonlyMap<string, TensorInfo>): ConfigChanges {
+  const changes = new Map<'tie_word_embeddings' | 'vocab_size', boolean | number>()
+  if (untied.size > 0) changes.set('tie_word_embeddings', false)
+  for (const [name, { base }] of tensors) {
+    const rows = base.shape[0] ?? 0
+    if (isEmbedding(name) && before.get(name)?.shape[0] !== rows && config?.has('vocab_size') === true) changes.set('vocab_size', rows)
+  }
+  return changes
+}
+
+function configNotes(changes: ConfigChanges): string[] {
+  return [...changes].map(([key, value]) =>
+    key === 'vocab_size'
+      ? `the embedding has ${value} rows, as the adapter replaces it: vocab_size is ${value}`
+      : 'output and embedding differ after merging: the output gets a tensor of its own, tie_word_embeddings is false',
+  )
 }

@@ -4,15 +4,16 @@
  */
 import { elementBytes, isDtype, isPlainFloat, type Dtype, type PlainFloat } from '../core/dtypes.js'
 import { UnsupportedError } from '../core/errors.js'
-import type { Model } from '../core/model.js'
+import type { Model, Shard } from '../core/model.js'
 import { programShape } from '../core/row-program.js'
 import { elementCount } from '../core/shape.js'
 import type { EncodedType } from '../core/arithmetic.js'
 import { encodeHeader } from '../formats/safetensors/header-writer.js'
+import { compareNames } from '../formats/safetensors/name-order.js'
 import { encodeShardIndex, INDEX_NAME } from '../formats/safetensors/shard-index.js'
 import type { WeightedAdapter } from '../merge/combine.js'
 import { withIdentity } from './identity.js'
-import { mergeDecisions, mergeModel, type MergedTensor } from './merged-tensors.js'
+import { mergeDecisions, mergeModel, type ConfigChanges, type MergedTensor } from './merged-tensors.js'
 import type { Plan, PlannedFile, PlannedTensor, SideFile, TensorProgram } from './plan.js'
 import { cutShards, type PlannedShard } from './shards.js'
 import { copiedFiles, mergedConfig, type TokenizerFiles } from './side-files.js'
@@ -59,7 +60,7 @@ export async function planMerge(request: MergeRequest): Promise<Plan> {
     adapters: merged.adapters,
     files,
     tensors,
-    sideFiles: output.kind === 'folder' ? await sideFiles(request, files, tensors) : [],
+    sideFiles: output.kind === 'folder' ? await sideFiles(request, merged.config, files, tensors) : [],
     receipt: request.receipt,
     keyValues: [],
     clampOverflow: request.clampOverflow ?? false,
@@ -81,8 +82,16 @@ function shardsOf(
   if (output.kind === 'safetensors') return [{ ...all, fileName: output.name }]
   if (maxShardBytes !== undefined) return cutShards(all, maxShardBytes, (name) => byteLength(tensors.get(name), dtypeOf))
   // one file has the name that every reader looks for; several keep theirs, for the reference orders tensors by them
-  if (base.shards.length === 1) return [{ ...all, fileName: 'model.safetensors' }]
-  return base.shards.map((shard) => ({ ...shard, fileName: safetensorsName(shard.fileName), metadata: named(shard.metadata) }))
+  if (base.shards.length === 1) return [{ ...all, fileName: 'model.safetensors', tensorNames: withNewTensors(base, tensors)[0]?.tensorNames ?? [] }]
+  return withNewTensors(base, tensors).map((shard) => ({ ...shard, fileName: safetensorsName(shard.fileName), metadata: named(shard.metadata) }))
+}
+
+/** The base's own files, with tensors that it lacks in the last one. */
+function withNewTensors({ shards }: Model, tensors: ReadonlyMap<string, MergedTensor>): Shard[] {
+  const known = new Set(shards.flatMap(({ tensorNames }) => tensorNames))
+  const added = [...tensors.keys()].filter((name) => !known.has(name))
+  if (added.length === 0) return [...shards]
+  return shards.map((shard, i) => (i + 1 < shards.length ? shard : { ...shard, tensorNames: [...shard.tensorNames, ...added].sort(compareNames) }))
 }
 
 /** `pytorch_model-00001-of-00002.bin` becomes `model-00001-of-00002.safetensors`, as transformers would write it. */
@@ -145,12 +154,13 @@ function byteLength(tensor: MergedTensor | undefined, dtypeOf: (tensor: MergedTe
 
 async function sideFiles(
   { base, dtype, tokenizer, receipt }: MergeRequest,
+  changes: ConfigChanges,
   files: readonly PlannedFile[],
   tensors: readonly PlannedTensor[],
 ): Promise<SideFile[]> {
   const written = new Set([...files.map(({ name }) => name), ...(receipt === undefined ? [] : [receipt]), 'config.json'])
   const side = await copiedFiles(base.folder, tokenizer, written)
-  if (base.folder !== undefined && base.config !== undefined) side.push(await mergedConfig(base.folder, dtype))
+  if (base.folder !== undefined && base.config !== undefined) side.push(await mergedConfig(base.folder, dtype, changes))
   if (files.length > 1) side.push({ name: INDEX_NAME, stage: 'after', content: { kind: 'text', text: indexText(files, tensors) } })
   return side
 }

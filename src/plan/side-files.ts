@@ -42,12 +42,20 @@ export async function copiedFiles(base: Folder | undefined, tokenizer: Tokenizer
   return files
 }
 
-/** config.json of the merged model: the base's, with the dtype that was written where it names one. */
-export async function mergedConfig(folder: Folder, dtype: PlainFloat | undefined): Promise<SideFile> {
+/** config.json of the merged model: the base's, with the dtype that was written where it names one, and what adapters change. */
+export async function mergedConfig(folder: Folder, dtype: PlainFloat | undefined, changes: ReadonlyMap<string, boolean | number>): Promise<SideFile> {
   const source = await folder.open('config.json')
-  if (dtype === undefined) return { name: 'config.json', stage: 'before', content: { kind: 'copy', source: source.descriptor } }
-  const base = decodeUtf8(await readAll(source, MOST_CONFIG_BYTES), 'config.json')
+  if (dtype === undefined && changes.size === 0) return { name: 'config.json', stage: 'before', content: { kind: 'copy', source: source.descriptor } }
   // edited as text, so that numbers keep their digits and keys their order
-  const text = base.replace(DTYPE_FIELD, (_, key: string, colon: string) => `"${key}"${colon}"${DTYPE_NAMES[dtype]}"`)
+  let text = decodeUtf8(await readAll(source, MOST_CONFIG_BYTES), 'config.json')
+  if (dtype !== undefined) text = text.replace(DTYPE_FIELD, (_, key: string, colon: string) => `"${key}"${colon}"${DTYPE_NAMES[dtype]}"`)
+  for (const [key, value] of changes) text = withField(text, key, value)
   return { name: 'config.json', stage: 'before', content: { kind: 'text', text } }
+}
+
+/** Sets a field wherever the text has it (a part for the text model repeats some), else first of all. */
+function withField(text: string, key: string, value: boolean | number): string {
+  const field = new RegExp(`"${key}"(\\s*:\\s*)(?:true|false|null|\\d+)`, 'g')
+  const changed = text.replace(field, (_, colon: string) => `"${key}"${colon}${value}`)
+  return field.test(text) ? changed : text.replace('{', () => `{\n  "${key}": ${value},`)
 }

@@ -83,7 +83,7 @@ export async function mergedValues(weight: TensorInfo, deltas: readonly { readon
   const W = await valuesOf(weight)
   const columns = weight.shape[1] ?? 1
   for (const { delta, weight: share } of deltas) {
-    const [A, B] = [await valuesOf(delta.A), await valuesOf(delta.B)]
+    const [A, B] = [await valuesOf(delta.A.tensor), await valuesOf(delta.B.tensor)]
     for (let i = 0; i < W.length; i++) {
       let sum = 0
       const [row, column] = [Math.floor(i / columns), i % columns]
