@@ -8,7 +8,8 @@ import { execute, planGguf } from '../src/index.js'
 import { assertReadsAlike } from './support/gguf-peer.js'
 import { FIXTURES, GOLDEN, SKIP_WITHOUT_GOLDEN } from './support/paths.js'
 import { workspace } from './support/workspace.js'
-import type { FileType } from '../src/quantize/file-types.js'
+import type { QuantType } from '../src/core/quant-types.js'
+import type { AnyFileType } from '../src/quantize/file-types.js'
 
 interface Expected {
   readonly inputDir: string
@@ -38,7 +39,7 @@ function check(name: string, folder: string): void {
       // a copy, so that the default place is the model's own folder
       const model = join(workspace(t), expected.inputDir)
       cpSync(join(folder, expected.inputDir), model, { recursive: true })
-      const plan = await planGguf({ model, outtype: outtype as FileType | 'auto', ...(expected.preOverride === null ? {} : { pre: expected.preOverride }) })
+      const plan = await planGguf({ model, outtype: outtype as AnyFileType | 'auto', ...(expected.preOverride === null ? {} : { pre: expected.preOverride }) })
       const { files } = await execute(plan)
       const path = join(model, want.defaultFileName ?? '')
       assert.ok(files.includes(path), `default name: ${plan.target}, wanted ${want.defaultFileName}`)
@@ -56,7 +57,7 @@ function check(name: string, folder: string): void {
         )
       }
       assert.equal(createHash('sha256').update(bytes).digest('hex'), want.fileSha256)
-      await assertReadsAlike(path, { keyValues: plan.keyValues, tensors: plan.tensors.map((tensor) => ({ ...tensor, type: tensor.type as FileType })) })
+      await assertReadsAlike(path, { keyValues: plan.keyValues, tensors: plan.tensors.map((tensor) => ({ ...tensor, type: tensor.type as QuantType })) })
     })
   }
 }

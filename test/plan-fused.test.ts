@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:f
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { execute, planGguf, planMerge, type AdapterOption, type GgufOptions } from '../src/index.js'
-import type { FileType } from '../src/quantize/file-types.js'
+import type { AnyFileType } from '../src/quantize/file-types.js'
 import { FIXTURES, GOLDEN, SKIP_WITHOUT_GOLDEN } from './support/paths.js'
 import { readSafetensors } from './support/plain-tensors.js'
 import { modulesOf, writeAdapter, writeSideFiles, writeWeights } from './support/tiny-models.js'
@@ -14,7 +14,7 @@ import { workspace } from './support/workspace.js'
 const STORY = join(FIXTURES, 'tiny-story')
 const LOG = join(FIXTURES, 'ship-log-lora')
 const PROJECTIONS = /\.(?:q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)\.weight$/
-const OUTTYPES: readonly FileType[] = ['f32', 'f16', 'bf16', 'q8_0']
+const OUTTYPES: readonly AnyFileType[] = ['f32', 'f16', 'bf16', 'q8_0']
 
 type Asked = Pick<GgufOptions, 'outtype' | 'modelName' | 'pre'>
 

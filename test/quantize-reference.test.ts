@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { InternalError, MismatchError } from '../src/core/errors.js'
 import { quantBytes } from '../src/core/quant-types.js'
-import { tensorType } from '../src/quantize/file-types.js'
+import { converterType } from '../src/quantize/file-types.js'
 import { checkRange } from '../src/quantize/range.js'
 import { ENCODERS } from '../src/quantize/reference.js'
 import { GOLDEN, SKIP_WITHOUT_GOLDEN } from './support/paths.js'
@@ -86,7 +86,15 @@ describe('the float encoders', () => {
 describe('the type of a tensor', () => {
   it('falls back to f16 where rows are no whole blocks, and stays f32 where the converter says so', () => {
     assert.deepEqual(
-      [tensorType('q8_0', false, 64), tensorType('q8_0', false, 33), tensorType('q8_0', true, 64), tensorType('bf16', false, 33), tensorType('f32', false, 1)],
+      (
+        [
+          ['q8_0', false, 64],
+          ['q8_0', false, 33],
+          ['q8_0', true, 64],
+          ['bf16', false, 33],
+          ['f32', false, 1],
+        ] as const
+      ).map(([fileType, staysF32, cols]) => converterType(fileType, staysF32, cols, 'blk.0.attn_q.weight')),
       ['q8_0', 'f16', 'f32', 'bf16', 'f32'],
     )
   })

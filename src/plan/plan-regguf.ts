@@ -51,7 +51,7 @@ export async function planRegguf(request: RegGufRequest): Promise<Plan> {
   const { drafts, keyValues, notes } =
     quantize === undefined
       ? { drafts: stored, keyValues: parts.length > 1 ? joinedKeyValues(base.gguf.keyValues) : base.gguf.keyValues, notes: [] }
-      : quantizeStage(stored, base.gguf.keyValues, architecture, keepSplit ? withKeptOrder(quantize) : quantize)
+      : quantizeStage(stored, base.gguf.keyValues, architecture, { ...(keepSplit ? withKeptOrder(quantize) : quantize), file: base.label })
   const typeName = quantize === undefined ? '' : quantize.fileType === 'copy' ? 'COPY' : ALL_FILE_TYPES[quantize.fileType].name
   const name = request.output.name === undefined ? defaultName(request, typeName) : fillTemplate(request.output.name, typeName)
   const { files, tensors, target } = layOutGguf({
@@ -97,18 +97,19 @@ export function sizesOfGguf(base: RegGufRequest['base'], adapters: readonly Weig
   const architecture = textOf(keyValues, 'general.architecture')
   const drafts = draftsOf(mergeModel(base, adapters, adapters.length === 0 ? undefined : readBackwards(architecture, keyValues, base.label)), base.gguf)
   const draft: SizesRequest['draft'] = (fileType, more) =>
-    quantizeStage(drafts, keyValues, architecture, { ...quantize, fileType, options: { ...quantize.options, ...more } })
+    quantizeStage(drafts, keyValues, architecture, { ...quantize, file: base.label, fileType, options: { ...quantize.options, ...more } })
   return { architecture, alignment, draft }
 }
 
 function draftsOf({ tensors }: MergedModel, { parts }: GgufFacts): GgufDraft[] {
   return [...tensors].map(([name, { base, program, applied }]) => {
+    const shape = base.shape.length === 0 ? [1] : base.shape // a scalar: ggml counts four dimensions of 1
     const type = toQuantType(base.dtype)
     const place = { file: base.source.name, tensor: name }
     if (type === undefined) throw new UnsupportedError(`is ${base.dtype}, which GGUF does not have.`, place)
     if (applied.length > 0 && !(isReadableType(base.dtype) && isEncodedType(type)))
       throw new UnsupportedError(`is ${type}, which cannot be encoded again; give --outtype.`, place)
-    return { name, shape: base.shape, type, program, from: [name], applied, part: parts.findIndex(({ source }) => source === base.source) }
+    return { name, shape, type, program, from: [name], applied, part: parts.findIndex(({ source }) => source === base.source) }
   })
 }
 

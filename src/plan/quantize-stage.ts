@@ -11,7 +11,7 @@ import { tensorsOf, type RowProgram } from '../core/row-program.js'
 import type { Imatrix } from '../formats/imatrix/imatrix-entry.js'
 import { ALL_FILE_TYPES, type AnyFileType } from '../quantize/file-types.js'
 import { quantizePlan, type QuantizeOptions, type QuantizePlan } from '../quantize/policy.js'
-import { quantizeHparams } from '../quantize/policy-hparams.js'
+import { quantizeHparams, type QuantizeHparams } from '../quantize/policy-hparams.js'
 import { quantizedKeyValues, withKeyValues } from '../quantize/policy-key-values.js'
 import type { GgufDraft } from './gguf-layout.js'
 
@@ -24,7 +24,11 @@ export interface QuantizeRequest {
   readonly imatrix?: { readonly file: string; readonly matrix: Imatrix } | undefined
   /** --override-kv */
   readonly overrides: readonly KeyValue[]
+  /** Of a GGUF that is quantized: what messages call it. */
+  readonly file?: string | undefined
 }
+
+const NOTHING_TO_CHOOSE: QuantizeHparams = { layers: 0, predictionLayers: 0, heads: 0, kvHeads: 0, experts: 0 }
 
 export interface QuantizedFile {
   readonly drafts: readonly GgufDraft[]
@@ -37,12 +41,12 @@ export interface QuantizedFile {
  * @throws ToolkitError of the policy: requantizing without leave, rows that fit no type, a wrong importance matrix
  */
 export function quantizeStage(drafts: readonly GgufDraft[], keyValues: readonly KeyValue[], architecture: string, request: QuantizeRequest): QuantizedFile {
-  const { fileType, options, imatrix, overrides } = request
+  const { fileType, options, imatrix, overrides, file } = request
   const entries = imatrix?.matrix.entries
   const plan = quantizePlan({
     fileType,
     architecture,
-    hparams: quantizeHparams(withKeyValues(keyValues, overrides), architecture),
+    hparams: fileType === 'copy' ? NOTHING_TO_CHOOSE : quantizeHparams(withKeyValues(keyValues, overrides), architecture, file),
     tensors: drafts.map(({ name, shape, type }) => ({ name, shape, storedType: type })),
     ...(entries === undefined ? {} : { importance: (name: string) => entries.get(name)?.values.length }),
     options,

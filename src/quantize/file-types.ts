@@ -5,7 +5,6 @@
  * Law: llama.h `enum llama_ftype`, tools/quantize `QUANT_OPTIONS`, llama-quant.cpp `llama_ftype_get_default_type`;
  * conversion/base.py `prepare_tensors` for the converter's own types (llama.cpp 0c1e570).
  */
-import type { EncodedType } from '../core/arithmetic.js'
 import { quoted, UnsupportedError, UsageError } from '../core/errors.js'
 import { QUANT_TYPES, type QuantType } from '../core/quant-types.js'
 
@@ -148,27 +147,5 @@ export function converterType(fileType: ConverterFileType, staysF32: boolean, co
   if (staysF32) return 'f32'
   const { type } = ALL_FILE_TYPES[fileType]
   if ((type === 'tq1_0' || type === 'tq2_0') && TERNARY_F16.test(name)) return 'f16'
-  return cols % QUANT_TYPES[type].blockElements === 0 ? type : 'f16'
-}
-
-/** The file types that the planner of GGUF files makes itself. */
-export const FILE_TYPES = {
-  f32: ALL_FILE_TYPES.f32,
-  f16: ALL_FILE_TYPES.f16,
-  bf16: ALL_FILE_TYPES.bf16,
-  q8_0: ALL_FILE_TYPES.q8_0,
-} as const satisfies Partial<Record<AnyFileType, FileTypeRow & { readonly type: EncodedType }>>
-
-/** A file type of {@link FILE_TYPES}. */
-export type FileType = keyof typeof FILE_TYPES
-
-export function isFileType(name: string): name is FileType {
-  return Object.hasOwn(FILE_TYPES, name)
-}
-
-/** {@link converterType} for {@link FILE_TYPES}, where no rule goes by name. */
-export function tensorType(fileType: FileType, staysF32: boolean, cols: number): EncodedType {
-  if (staysF32) return 'f32'
-  const { type } = FILE_TYPES[fileType]
   return cols % QUANT_TYPES[type].blockElements === 0 ? type : 'f16'
 }

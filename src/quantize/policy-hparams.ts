@@ -25,15 +25,17 @@ const WITHOUT_HPARAMS = 'clip'
 
 /**
  * @param keyValues  metadata of the source, with the user's --override-kv already in it
+ * @param file       whose metadata it is, for messages
  * @throws FormatError when the number of layers is missing, or a fact is no whole number
  */
-export function quantizeHparams(keyValues: readonly KeyValue[], architecture: string): QuantizeHparams {
+export function quantizeHparams(keyValues: readonly KeyValue[], architecture: string, file?: string): QuantizeHparams {
   if (architecture === WITHOUT_HPARAMS) return { layers: 0, predictionLayers: 0, heads: 0, kvHeads: 0, experts: 0 }
+  const place = file === undefined ? {} : { file }
   const values = new Map(keyValues.map(({ key, value }) => [key, value]))
-  const fact = (name: string): number | undefined => wholeNumber(`${architecture}.${name}`, values.get(`${architecture}.${name}`))
+  const fact = (name: string): number | undefined => wholeNumber(`${architecture}.${name}`, values.get(`${architecture}.${name}`), place)
   const blocks = fact('block_count')
   if (blocks === undefined || blocks === 0)
-    throw new FormatError(`the metadata has no ${quoted(`${architecture}.block_count`)}, which tells the number of layers.`)
+    throw new FormatError(`the metadata has no ${quoted(`${architecture}.block_count`)}, which tells the number of layers.`, place)
   const heads = fact('attention.head_count') ?? 0
   return {
     ...expandedLayers(architecture, blocks, fact('nextn_predict_layers') ?? 0, fact('num_loops') ?? 1),
@@ -52,10 +54,10 @@ function expandedLayers(architecture: string, blocks: number, predictionLayers: 
 }
 
 /** A whole number, or the first of a list with one for each layer. */
-function wholeNumber(key: string, value: MetadataValue | undefined): number | undefined {
+function wholeNumber(key: string, value: MetadataValue | undefined, place: { file?: string }): number | undefined {
   if (value === undefined) return undefined
   const first = value.type === 'array' ? value.value[0] : value.value
   const number = typeof first === 'bigint' ? Number(first) : first
   if (typeof number === 'number' && Number.isSafeInteger(number) && number >= 0) return number
-  throw new FormatError(`the metadata ${quoted(key)} is ${typeof number === 'string' ? quoted(number) : String(number)}; a whole number is wanted.`)
+  throw new FormatError(`the metadata ${quoted(key)} is ${typeof number === 'string' ? quoted(number) : String(number)}; a whole number is wanted.`, place)
 }

@@ -8,6 +8,7 @@
  *
  * Law: llama-quant.cpp `llama_model_quantize_impl`, `llama_tensor_get_type` (llama.cpp 0c1e570).
  */
+import { isEncodedType } from '../core/arithmetic.js'
 import { MismatchError, UnsupportedError, UsageError } from '../core/errors.js'
 import { QUANT_TYPES, type QuantType } from '../core/quant-types.js'
 import { fileTypeRow, type NamedFileType } from './file-types.js'
@@ -17,7 +18,7 @@ import type { QuantizeHparams } from './policy-hparams.js'
 import { pruneLayers } from './policy-layers.js'
 import { fallbackNotes, importanceNotes, overrideNotes } from './policy-notes.js'
 import { compareTensorNames, mayQuantize, PER_LAYER_EMBEDDING, tensorCategory, type TensorCategory } from './tensor-categories.js'
-import { compileOverrides, WRITABLE_TYPES, type CompiledOverride, type TypeOverride } from './type-overrides.js'
+import { compileOverrides, type CompiledOverride, type TypeOverride } from './type-overrides.js'
 
 /** A tensor as the source holds it. */
 export interface QuantizeSource {
@@ -235,7 +236,7 @@ function checkPossible(candidate: Candidate, type: QuantType, request: QuantizeR
       place,
     )
   }
-  if (!WRITABLE_TYPES.has(storedType)) throw new UnsupportedError(`is stored as ${storedType}, which cannot be turned into ${type}.`, place)
+  if (!isEncodedType(storedType)) throw new UnsupportedError(`is stored as ${storedType}, which cannot be turned into ${type}.`, place)
 }
 
 function needsImportance(category: TensorCategory, type: QuantType, fileType: QuantizeRequest['fileType']): boolean {

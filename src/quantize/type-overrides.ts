@@ -5,10 +5,11 @@
  * lower-cased and searched in the tensor's name as an ECMAScript regular expression; the first that matches decides.
  * Here it is matched in linear time (core/safe-pattern.ts), so only what both dialects read alike is taken.
  */
+import { ENCODED_TYPES, isEncodedType } from '../core/arithmetic.js'
 import { FormatError, quoted, UnsupportedError, UsageError } from '../core/errors.js'
 import { isQuantType, type QuantType } from '../core/quant-types.js'
 import { compilePattern, patternBudget } from '../core/safe-pattern.js'
-import { ALL_FILE_TYPES, fileTypeRow, isNamedFileType, normalTypeName } from './file-types.js'
+import { fileTypeRow, isNamedFileType, normalTypeName } from './file-types.js'
 
 /** One choice of the user's. Plain data. */
 export interface TypeOverride {
@@ -17,9 +18,6 @@ export interface TypeOverride {
   readonly type: QuantType
 }
 
-/** The types that tensors can be written in. */
-export const WRITABLE_TYPES: ReadonlySet<QuantType> = new Set(Object.values(ALL_FILE_TYPES).map(({ type }) => type))
-
 /**
  * A tensor type as a user typed it, in any case.
  * @param option  where it was typed, for messages
@@ -27,9 +25,9 @@ export const WRITABLE_TYPES: ReadonlySet<QuantType> = new Set(Object.values(ALL_
  */
 export function parseTensorType(option: string, typed: string): QuantType {
   const name = typed.toLowerCase()
-  const list = [...WRITABLE_TYPES].join(', ')
+  const list = ENCODED_TYPES.join(', ')
   if (isQuantType(name)) {
-    if (WRITABLE_TYPES.has(name)) return name
+    if (isEncodedType(name)) return name
     throw new UnsupportedError(`${option}: tensors cannot be written as ${name} here; possible are ${list}.`)
   }
   const fileType = normalTypeName(name)
