@@ -99,6 +99,15 @@ function checkCases(root: string): void {
       assert.deepEqual([config['tie_word_embeddings'], ours.has('lm_head.weight')], [tied, !tied])
     })
   }
+  for (const name of Object.keys(FAITHFUL)) {
+    const folder = join(root, 'merge', name)
+    if (!existsSync(folder)) continue
+    it(`merges ${name} as PEFT does when asked to`, async (t) => {
+      const out = join(workspace(t), 'merged')
+      await execute(await planMerge({ base: join(folder, 'base'), adapters: [{ path: join(folder, 'adapter') }], out, dtype: 'F32', likePeft: true }))
+      assertSame(readSafetensors(out), readSafetensors(join(folder, 'expected')))
+    })
+  }
   const two = join(root, 'merge', 'two_adapters')
   for (const expected of existsSync(two) ? readdirSync(two).filter((one) => one.startsWith('expected-cat')) : []) {
     const [, first, second] = /^expected-cat-(-?[\d.]+)-(-?[\d.]+)$/.exec(expected) ?? []

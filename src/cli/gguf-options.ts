@@ -30,6 +30,7 @@ export function ggufOptions(model: string, flags: GgufFlags): GgufOptions {
     tokenizer: flags.tokenizer,
     receipt: flags.receipt,
     clampOverflow: flags.clampOverflow,
+    likePeft: flags.likePeft,
   }
 }
 

@@ -49,6 +49,7 @@ async function merge(paths: readonly string[], flags: MergeFlags, context: Comma
     tokenizer: flags.tokenizer,
     receipt: flags.receipt,
     clampOverflow: flags.clampOverflow,
+    likePeft: flags.likePeft,
   })
   return runPlan(plan, flags, context)
 }

@@ -20,6 +20,7 @@ export interface CommonFlags {
   readonly hash?: boolean
   readonly tokenizer?: string
   readonly clampOverflow?: boolean
+  readonly likePeft?: boolean
   readonly debug?: boolean
 }
 
@@ -78,6 +79,7 @@ export function versionText(verbose = process.argv.includes('--verbose')): strin
 export function addCommonOptions(command: Command): Command {
   return command
     .option('--tokenizer <base|adapter|DIR>', 'whose tokenizer to use (default: the adapter’s where it differs)')
+    .option('--like-peft', 'PEFT’s own result where that differs from the trained model (tied embeddings)')
     .option('--clamp-overflow', 'clamp values that the output type cannot hold, instead of refusing')
     .option('--dry-run', 'print the plan and write nothing')
     .option('--json', 'write events and results as JSON lines to stdout, and nothing else there')

@@ -29,7 +29,7 @@ export interface Inputs {
 }
 
 /** @throws ToolkitError of whatever does not fit */
-export async function openInputs(basePath: string, adapters: readonly AdapterOption[], { tokenizer }: CommonOptions): Promise<Inputs> {
+export async function openInputs(basePath: string, adapters: readonly AdapterOption[], { tokenizer, likePeft = false }: CommonOptions): Promise<Inputs> {
   const consulted = new Set<ByteDescriptor>()
   const base = await watchedModel(await openBase(basePath), consulted)
   const known = adapters.length > 0 && base.gguf !== undefined ? knownToAdapters(base, base.gguf) : base.tensors
@@ -38,7 +38,7 @@ export async function openInputs(basePath: string, adapters: readonly AdapterOpt
     if (!Number.isFinite(weight)) throw new UsageError(`the weight of ${path} is ${weight}; a finite number is wanted.`)
     const place = adapterPlace(path)
     const folder = watched(await openFolder(place.folder), consulted)
-    const adapter = await openAdapter(folder, known, place.weightsName)
+    const adapter = await openAdapter(folder, known, place.weightsName, { likePeft })
     // one adapter needs no order; several are ordered by what they hold, not by how they were typed
     const digests = adapters.length < 2 ? [] : await Promise.all(adapter.files.map((name) => fileDigest(join(place.folder, name))))
     opened.push({ weighted: { adapter: { ...adapter, label: path }, weight, digest: digests.join('+') }, folder })

@@ -19,6 +19,8 @@ export interface CommonOptions {
   readonly receipt?: string | false | undefined
   /** Clamp what would become infinite in a narrow type, instead of refusing. */
   readonly clampOverflow?: boolean | undefined
+  /** PEFT's own result where that differs from the trained model: output and embedding that the base shares get the deltas of both. */
+  readonly likePeft?: boolean | undefined
   /** Elements of one tile; for tests. Never changes a byte of the output. */
   readonly tileElements?: number | undefined
 }

@@ -45,6 +45,7 @@ export async function planMerge(options: MergeOptions): Promise<Plan> {
       maxShardBytes: options.maxShardBytes,
       tokenizer: recordedTokenizer(options.tokenizer),
       clampOverflow: options.clampOverflow,
+      likePeft: options.likePeft,
     }),
     decisions,
   })
@@ -90,6 +91,7 @@ export async function planGguf(options: GgufOptions): Promise<Plan> {
       vocabOnly: options.vocabOnly,
       noVocab: options.noVocab,
       clampOverflow: options.clampOverflow,
+      likePeft: options.likePeft,
     }),
     decisions,
   })
@@ -126,7 +128,7 @@ async function planFromGguf(options: GgufOptions, { base, adapters, quantize, co
     receiptFor: options.receipt === false ? undefined : (fileName) => receiptName(options.receipt, output.root, `${fileName}.receipt.json`) ?? '',
     clampOverflow: options.clampOverflow ?? false,
     tileElements: options.tileElements,
-    options: recorded({ outtype: options.outtype, ...recordedQuantization(options), clampOverflow: options.clampOverflow }),
+    options: recorded({ outtype: options.outtype, ...recordedQuantization(options), clampOverflow: options.clampOverflow, likePeft: options.likePeft }),
   })
   const parts = base.gguf.parts.flatMap(({ source }) => (source.kind === 'file' ? [source.path] : []))
   refuseInputFiles(plan, [...parts, ...(options.adapters ?? []).map(({ path }) => path), options.quantize?.imatrix ?? ''])

@@ -20,7 +20,7 @@ import { ALL_FILE_TYPES, converterType, isConverterFileType, type AnyFileType, t
 import { tokenTables, type TokenTables } from '../tokenizers/token-tables.js'
 import type { GgufDraft } from './gguf-layout.js'
 import { identityOf } from './identity.js'
-import { mergeModel, type MergedModel } from './merged-tensors.js'
+import { changedConfig, mergeModel, type MergedModel } from './merged-tensors.js'
 import { quantizeStage, type QuantizedFile, type QuantizeRequest } from './quantize-stage.js'
 
 export interface GgufSourceRequest {
@@ -51,10 +51,11 @@ export interface GgufSource {
 /** Reads configs and tokenizer, no weights. @throws ToolkitError */
 export async function readGgufSource(request: GgufSourceRequest): Promise<GgufSource> {
   const { base, vocabulary } = request
-  const { config, folder } = modelFolder(base)
+  const { config: baseConfig, folder } = modelFolder(base)
+  const merged = mergeModel(base, request.adapters)
+  const config = changedConfig(baseConfig, merged.config)
   const architecture = findArchitecture(config, 'config.json')
   const hparams = readHparams(architecture, config, 'config.json')
-  const merged = mergeModel(base, request.adapters)
   const converted = vocabulary === 'only' ? [] : convertTensors(architecture, hparams, merged)
   const tables = vocabulary === 'none' ? undefined : await readTokens(request, architecture, hparams, folder, converted)
   const general = await generalKeyValues({

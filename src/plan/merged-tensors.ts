@@ -8,7 +8,7 @@ import { isReadableType } from '../core/arithmetic.js'
 import { UnsupportedError } from '../core/errors.js'
 import { lastPart } from '../core/paths.js'
 import type { Model } from '../core/model.js'
-import { isArray } from '../core/json.js'
+import { isArray, isObject, type JsonObject } from '../core/json.js'
 import { programShape, type RowProgram } from '../core/row-program.js'
 import { elementCount, rowShape } from '../core/shape.js'
 import { storedBytes } from '../core/stored-types.js'
@@ -129,6 +129,19 @@ function configChanges({ tensors: before, config }: Model, tensors: ReadonlyMap<
     if (isEmbedding(name) && before.get(name)?.shape[0] !== rows && config?.has('vocab_size') === true) changes.set('vocab_size', rows)
   }
   return changes
+}
+
+/** The config as it will be written: a change goes wherever the field is, in the part for the text model too. */
+export function changedConfig(config: JsonObject, changes: ConfigChanges): JsonObject {
+  if (changes.size === 0) return config
+  const changed = new Map(config)
+  for (const [key, value] of changes) {
+    const part = config.get('text_config')
+    const inPart = part !== undefined && isObject(part) && part.has(key)
+    if (isObject(part) && inPart) changed.set('text_config', new Map([...part, [key, value]]))
+    if (!inPart || config.has(key)) changed.set(key, value)
+  }
+  return changed
 }
 
 function configNotes(changes: ConfigChanges): string[] {
