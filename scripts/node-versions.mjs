@@ -1,5 +1,5 @@
 /**
- * Runs the package test under other versions of Node, taken from the npm registry (the packages node-<platform>-<arch>).
+ * Runs the package test, and those that compare bytes with fixed ones, under other versions of Node, taken from the npm registry (the packages node-<platform>-<arch>).
  *
  *   node scripts/node-versions.mjs 22 24        where the registry cannot be reached, it says so and succeeds
  */
@@ -7,6 +7,8 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { delimiter, dirname, join } from 'node:path'
 import { PROJECT, filesUnder, runNode, runNpm, say, setup } from './setup.mjs'
+
+const TESTS = ['package', 'kernels-arithmetic', 'quantize-vectors', 'engine-property', 'golden-gguf']
 
 await setup()
 const folder = mkdtempSync(join(tmpdir(), 'node-versions-'))
@@ -17,9 +19,9 @@ for (const version of process.argv.slice(2)) {
     say(`node ${version}: skipped, the npm registry gave no binary for this platform`)
     continue
   }
-  say(`node ${version}: the package test`)
+  say(`node ${version}: ${TESTS.join(', ')}`)
   const env = { ...process.env, PATH: `${dirname(node)}${delimiter}${process.env['PATH']}` }
-  if (runNode(['--test', join('dist', 'test', 'package.test.js')], { node, env }) !== 0) failed.push(version)
+  if (runNode(['--test', ...TESTS.map((name) => join('dist', 'test', `${name}.test.js`))], { node, env }) !== 0) failed.push(version)
 }
 rmSync(folder, { recursive: true })
 if (failed.length > 0) say(`node ${failed.join(', ')}: failed`)
