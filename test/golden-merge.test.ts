@@ -19,7 +19,7 @@ const CASES = [
   ...['mixtral_target_parameters', 'mixtral_per_expert_v4', 'gptoss_target_parameters'],
   ...['qwen3moe_target_parameters', 'qwen3moe_target_parameters_peft018', 'qwen3moe_only_gate_up_proj', 'qwen3moe_attention_only', 'qwen3moe_per_expert_v4'],
   ...['qwen2_tied_linear', 'qwen2_tied_mts_embed', 'qwen2_tied_mts_ensure'],
-  ...['ia3', 'loha', 'lokr', 'lokr_full', 'adalora', 'vera', 'other_hira', 'other_miss'],
+  ...['ia3', 'loha', 'lokr', 'lokr_full', 'adalora', 'vera', 'other_hira', 'other_miss', 'other_pvera', 'other_delora'],
 ]
 /** Where PEFT's own result is wrong against the trained model: the faithful expectation, which may hold only what changed. */
 const FAITHFUL: Readonly<Record<string, { readonly expected: string; readonly tied: boolean }>> = {

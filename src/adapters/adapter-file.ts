@@ -13,7 +13,21 @@ export interface AdapterFolder extends Folder {
 }
 
 /** How a module was trained: a row of module-kinds.ts, and a way to bind it (bind.ts). */
-export type ModuleKind = 'lora' | 'embedding' | 'expert' | 'whole' | 'tokens' | 'adalora' | 'ia3' | 'loha' | 'lokr' | 'vera' | 'hira' | 'miss'
+export type ModuleKind =
+  | 'lora'
+  | 'embedding'
+  | 'expert'
+  | 'whole'
+  | 'tokens'
+  | 'adalora'
+  | 'ia3'
+  | 'loha'
+  | 'lokr'
+  | 'vera'
+  | 'pvera'
+  | 'hira'
+  | 'miss'
+  | 'delora'
 
 /** One trained module. */
 export interface AdapterModule {

@@ -82,6 +82,20 @@ const BINDERS: { readonly [K in Exclude<ModuleKind, 'expert'>]: Binder } = {
     shape: (module) => ({ out: size(module, 'veraRowsOfB', 0), inputs: 0 }),
     bind: bindVera,
   },
+  pvera: {
+    shape: (module) => ({ out: size(module, 'veraRowsOfB', 0), inputs: 0 }),
+    bind: bindVera,
+  },
+  delora: {
+    shape: (module) => ({ out: size(module, 'deloraB', 0), inputs: size(module, 'deloraA', 1) }),
+    bind: (bound) => {
+      const { module, isTransposed } = bound
+      const pair = { B: factor(module, 'deloraB'), A: factor(module, 'deloraA') }
+      if (isTransposed)
+        throw new UnsupportedError('the base stores its matrix transposed (Conv1D): DeLoRA on it is not yet supported; merge it with PEFT.', placeOf(module))
+      return [{ variant: 'delora', ...change(bound), ...pair, strength: vector(module, 'deloraLambda', 1), norms: vector(module, 'deloraNorm', pair.A.cols) }]
+    },
+  },
   hira: {
     shape: (module) => ({ out: size(module, 'hiraB', 0), inputs: size(module, 'hiraA', 1) }),
     bind: (bound) => [{ variant: 'hira', ...change(bound), ...oriented({ B: factor(bound.module, 'hiraB'), A: factor(bound.module, 'hiraA') }, bound) }],
@@ -206,7 +220,8 @@ function bindVera(bound: Bound): Delta[] {
   const [rows = 0, cols = 0] = weight.shape
   const [out, inputs] = isTransposed ? [cols, rows] : [rows, cols]
   const [A, B] = [wholeMatrix(tensorOf(module, 'veraA')), wholeMatrix(tensorOf(module, 'veraB'))]
-  const rank = elementCount(tensorOf(module, 'veraRowsOfA').shape)
+  const given = elementCount(tensorOf(module, 'veraRowsOfA').shape)
+  const rank = module.kind === 'pvera' ? given / 2 : given // pVeRA: means, then variances that only training uses
   if (A.rows < rank || A.cols < inputs || B.rows < out || B.cols < rank)
     throw new MismatchError(
       `the shared vera_A ${shapeText([A.rows, A.cols])} and vera_B ${shapeText([B.rows, B.cols])} are smaller than the base's ${quoted(weight.name)}.`,
@@ -225,7 +240,7 @@ function bindVera(bound: Bound): Delta[] {
       B: { ...B, rows: out, cols: rank },
       A: { ...A, rows: rank, cols: inputs },
       rowsOfB: vector(module, 'veraRowsOfB', out),
-      rowsOfA: vector(module, 'veraRowsOfA', rank),
+      rowsOfA: { ...vector(module, 'veraRowsOfA', given), rows: rank },
     },
   ]
 }

@@ -11,6 +11,7 @@ export type FactorRole =
   | ('baseWeight' | 'baseBias' | 'weight' | 'bias' | 'tokens')
   | ('ia3' | 'hada1A' | 'hada1B' | 'hada2A' | 'hada2B' | 'lokr1' | 'lokr1A' | 'lokr1B' | 'lokr2' | 'lokr2A' | 'lokr2B')
   | ('veraA' | 'veraB' | 'veraRowsOfB' | 'veraRowsOfA' | 'hiraA' | 'hiraB' | 'miss')
+  | ('deloraA' | 'deloraB' | 'deloraLambda' | 'deloraNorm')
 
 interface SuffixRow {
   /** Component of the key that ends the module's path; empty when the tail follows the path at once. */
@@ -63,6 +64,14 @@ export const KEY_SUFFIXES: readonly SuffixRow[] = [
   row('vera_B', '', 'veraB'),
   row('vera_lambda_b', '', 'veraRowsOfB'),
   row('vera_lambda_d', '', 'veraRowsOfA'),
+  row('pvera_A', '', 'veraA'),
+  row('pvera_B', '', 'veraB'),
+  row('pvera_lambda_b', '', 'veraRowsOfB'),
+  row('pvera_lambda_d', '', 'veraRowsOfA'),
+  row('delora_A', '', 'deloraA'),
+  row('delora_B', '', 'deloraB'),
+  row('delora_lambda', '', 'deloraLambda'),
+  row('delora_w_norm', '', 'deloraNorm'),
   row('hira_A', '', 'hiraA'),
   row('hira_B', '', 'hiraB'),
   row('miss_block', '', 'miss'),

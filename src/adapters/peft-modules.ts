@@ -9,7 +9,7 @@ import { isPlainFloat } from '../core/dtypes.js'
 import { FormatError, MismatchError, quoted, UnsupportedError } from '../core/errors.js'
 import { shapeText } from '../core/shape.js'
 import type { TensorInfo } from '../core/tensor-info.js'
-import type { AdapterModule } from './adapter-file.js'
+import type { AdapterModule, ModuleKind } from './adapter-file.js'
 import { splitKey, type FactorRole } from './key-suffixes.js'
 import { MODULE_KINDS, ROLE_KEYS, type KindRow } from './module-kinds.js'
 import { patternLookup } from './patterns.js'
@@ -21,8 +21,21 @@ const SHARED = 'base_model'
 const SHARED_FACTORS: ReadonlySet<FactorRole> = new Set<FactorRole>(['veraA', 'veraB'])
 const EMPTY = 'saved under DeepSpeed ZeRO-3 without gathering. Save it again with stage3_gather_16bit_weights_on_model_save, or from zero_to_fp32.py.'
 /** Which dimension of a factor is the rank. */
-const RANK_AXES: Readonly<Partial<Record<FactorRole, number>>> = { A: 0, B: 1, embeddingA: 0, embeddingB: 1, hada1A: 1, hada1B: 0, hada2A: 1, hada2B: 0 }
+const RANK_AXES: Readonly<Partial<Record<FactorRole, number>>> = {
+  A: 0,
+  B: 1,
+  embeddingA: 0,
+  embeddingB: 1,
+  hada1A: 1,
+  hada1B: 0,
+  hada2A: 1,
+  hada2B: 0,
+  deloraA: 0,
+  deloraB: 1,
+}
 const VECTORS: ReadonlySet<FactorRole> = new Set<FactorRole>([
+  'deloraLambda',
+  'deloraNorm',
   'magnitude',
   'trainedBias',
   'veraRowsOfA',
@@ -32,6 +45,9 @@ const VECTORS: ReadonlySet<FactorRole> = new Set<FactorRole>([
   'baseWeight',
   'baseBias',
 ])
+
+/** Kinds without an alpha. */
+const UNSCALED: ReadonlySet<ModuleKind> = new Set<ModuleKind>(['ia3', 'vera', 'pvera', 'hira', 'miss', 'delora'])
 
 type Factors = Map<FactorRole, TensorInfo>
 
@@ -59,7 +75,7 @@ export function readModules(tensors: readonly TensorInfo[], config: PeftConfig, 
     const rank = rankOf(named)
     const alpha = alphaOf(named) ?? config.alpha
     const used = rank ?? config.rank
-    if (row.kind === 'vera') for (const [role, tensor] of shared) factors.set(role, tensor)
+    if (row.kind === 'vera' || row.kind === 'pvera') for (const [role, tensor] of shared) factors.set(role, tensor)
     if (parameters.length === 0) checkFactors(row, factors, used, rank === undefined ? '"r"' : '"rank_pattern"', config, file)
     const scale = scaleOf(row, alpha, used, config, name, configFile)
     const ranked = config.peftType === 'ADALORA' ? (factors.get('bareA')?.shape[0] ?? 0) : used
@@ -118,7 +134,7 @@ function splitFactors(name: string, all: Factors, { peftType, dora }: PeftConfig
   const found: { row: KindRow; name: string; factors: Factors }[] = []
   const rest = new Map(all)
   while (rest.size > 0) {
-    const row = rowFor(rest)
+    const row = rowFor(rest, peftType)
     const [some] = rest.values()
     const place = { file, tensor: some?.name ?? '' }
     if (row === undefined)
@@ -150,9 +166,11 @@ function splitFactors(name: string, all: Factors, { peftType, dora }: PeftConfig
   return found
 }
 
-/** The complete row, or else the first that some tensor belongs to. */
-function rowFor(factors: Factors): KindRow | undefined {
-  return MODULE_KINDS.find(({ needs }) => needs.every((role) => factors.has(role))) ?? MODULE_KINDS.find(({ needs }) => needs.some((role) => factors.has(role)))
+/** The complete row, or else the first that some tensor belongs to; rows of this peft_type before others. */
+function rowFor(factors: Factors, peftType: string): KindRow | undefined {
+  const own = MODULE_KINDS.filter(({ types }) => types?.includes(peftType) !== false)
+  const has = (role: FactorRole): boolean => factors.has(role)
+  return own.find(({ needs }) => needs.every(has)) ?? own.find(({ needs }) => needs.some(has)) ?? MODULE_KINDS.find(({ needs }) => needs.some(has))
 }
 
 function missingPartner(factors: Factors): string {
@@ -169,7 +187,7 @@ function checkForm(role: FactorRole, tensor: TensorInfo, file: string): void {
 }
 
 function checkFactors({ kind }: KindRow, factors: Factors, rank: number, field: string, { peftType }: PeftConfig, file: string): void {
-  if (kind === 'vera' && (!factors.has('veraA') || !factors.has('veraB'))) {
+  if ((kind === 'vera' || kind === 'pvera') && (!factors.has('veraA') || !factors.has('veraB'))) {
     throw new UnsupportedError(
       'the file holds no vera_A and vera_B (save_projection was false), and they cannot be made again without torch’s random numbers: merge it with PEFT, or save it again with save_projection=True.',
       { file },
@@ -186,7 +204,7 @@ function checkFactors({ kind }: KindRow, factors: Factors, rank: number, field: 
 }
 
 function scaleOf({ kind }: KindRow, alpha: number, rank: number, { peftType, rankStabilized }: PeftConfig, module: string, file: string): number {
-  if (kind === 'ia3' || kind === 'vera' || kind === 'hira' || kind === 'miss') return 1
+  if (UNSCALED.has(kind)) return 1
   // PEFT adds 1e-5 to the rank that AdaLoRA began with, whatever is left of it
   const scale = peftType === 'ADALORA' ? (alpha > 0 ? alpha : rank) / (rank + 1e-5) : alpha / (rankStabilized ? Math.sqrt(rank) : rank)
   if (!Number.isFinite(Math.fround(scale))) throw new FormatError(`lora_alpha ${alpha} gives module ${quoted(module)} a scale too large for f32.`, { file })

@@ -33,6 +33,8 @@ export const MERGED_TYPES: ReadonlyMap<string, PeftTypeRow> = new Map<string, Pe
   ['LOKR', { name: 'LoKr', rank: 'r', alpha: 'alpha' }],
   ['IA3', { name: 'IA3' }],
   ['VERA', { name: 'VeRA', rank: 'r' }],
+  ['PVERA', { name: 'pVeRA', rank: 'r' }],
+  ['DELORA', { name: 'DeLoRA', rank: 'r' }],
   ['HIRA', { name: 'HiRA', rank: 'r' }],
   ['MISS', { name: 'MiSS', rank: 'r', init: 'init_weights' }],
   ['LN_TUNING', { name: 'LN tuning' }],
@@ -40,8 +42,8 @@ export const MERGED_TYPES: ReadonlyMap<string, PeftTypeRow> = new Map<string, Pe
 ])
 
 const NOT_YET: ReadonlySet<string> = new Set([
-  ...['ADAMSS', 'BOFT', 'BEFT', 'OFT', 'FROD', 'PVERA', 'FOURIERFT', 'GLORA', 'HRA', 'VBLORA', 'BONE'],
-  ...['UNILORA', 'RANDLORA', 'ROAD', 'SHIRA', 'C3A', 'WAVEFT', 'OSF', 'DELORA', 'GRALORA', 'TINYLORA'],
+  ...['ADAMSS', 'BOFT', 'BEFT', 'OFT', 'FROD', 'FOURIERFT', 'GLORA', 'HRA', 'VBLORA', 'BONE'],
+  ...['UNILORA', 'RANDLORA', 'ROAD', 'SHIRA', 'C3A', 'WAVEFT', 'OSF', 'GRALORA', 'TINYLORA'],
   ...['PSOFT', 'PEANUT', 'SUPERTUNING', 'DEFT'],
 ])
 

@@ -59,6 +59,15 @@ export interface HiraDelta extends Change, LowRank {
   readonly variant: 'hira'
 }
 
+/** `W += (B · A) ∘ norms`, every rank first made of length `strength / rank` (A's row) and 1 (B's column). */
+export interface DeloraDelta extends Change, LowRank {
+  readonly variant: 'delora'
+  /** (1 x 1) */
+  readonly strength: MatrixView
+  /** One per column (cols x 1). */
+  readonly norms: MatrixView
+}
+
 /** `W += value`, where `value` is repeated along the columns. */
 export interface MissDelta extends Change {
   readonly variant: 'miss'
@@ -103,7 +112,7 @@ export interface TokensDelta extends Change {
 }
 
 /** Updates that are added, in any number and from any adapter. */
-export type AdditiveDelta = LoraDelta | SumDelta | LohaDelta | LokrDelta | HiraDelta | MissDelta | ExpertsDelta
+export type AdditiveDelta = LoraDelta | SumDelta | LohaDelta | LokrDelta | HiraDelta | MissDelta | DeloraDelta | ExpertsDelta
 export type Delta = AdditiveDelta | DoraDelta | RescaleDelta | ReplaceDelta | TokensDelta
 
 /** An opened adapter: every tensor of its files is in one of the deltas. */

@@ -59,12 +59,12 @@ export function kron(left: Float32Array, leftCols: number, right: Float32Array, 
   }
 }
 
-/** Makes each row as long as `lengths` says: squares are added in f64 from left to right, the root is rounded once, then fround(length / norm) is the factor. */
+/** Makes each row as long as `lengths` says: squares are added in f64 from left to right, the root is rounded once, then fround(length / norm) is the factor; zeros stay zeros. */
 export function rescaleRows(into: Float32Array, lengths: Float32Array, cols: number): void {
   for (let row = 0; row < lengths.length; row++) {
     let squares = 0
     for (let i = row * cols; i < (row + 1) * cols; i++) squares += into[i]! * into[i]!
-    const factor = Math.fround(lengths[row]! / Math.fround(Math.sqrt(squares)))
+    const factor = lengthFactor(lengths[row]!, squares)
     for (let i = row * cols; i < (row + 1) * cols; i++) into[i] = Math.fround(into[i]! * factor)
   }
 }
@@ -76,5 +76,9 @@ export function addColumnSquares(rows: Float32Array, sums: Float64Array): void {
 
 /** The factor of each column, from the sums of its squares, as {@link rescaleRows} has it for rows. */
 export function columnFactors(sums: Float64Array, lengths: Float32Array, into: Float32Array): void {
-  for (let col = 0; col < into.length; col++) into[col] = Math.fround(lengths[col]! / Math.fround(Math.sqrt(sums[col]!)))
+  for (let col = 0; col < into.length; col++) into[col] = lengthFactor(lengths[col]!, sums[col]!)
+}
+
+function lengthFactor(length: number, squares: number): number {
+  return squares === 0 ? 0 : Math.fround(length / Math.fround(Math.sqrt(squares)))
 }

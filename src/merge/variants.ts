@@ -26,6 +26,13 @@ const ADDITIVE: { readonly [V in AdditiveDelta['variant']]: (delta: Of<V>, scale
   lokr: ({ left, right }, scale) => scaled({ op: 'kron', left: matrix(left), right: matrix(right) }, scale),
   experts: ({ parts }, scale) => ({ op: 'stack', parts: parts.map(({ B, A }) => ({ op: 'lowRank', B, A, scale })) }),
   hira: ({ B, A }, scale, base) => ({ op: 'multiply', left: base, right: { op: 'lowRank', B, A, scale } }),
+  delora: ({ B, A, strength, norms }, scale) => {
+    const ones = (rows: number, cols: number): RowProgram => ({ op: 'values', rows, cols, values: Array.from({ length: rows * cols }, () => 1) })
+    const lengths = scaled({ op: 'kron', left: ones(A.rows, 1), right: view(strength) }, Math.fround(1 / A.rows))
+    const rows: RowProgram = { op: 'rescaleRows', input: view(A), lengths }
+    const cols: RowProgram = { op: 'rescaleColumns', input: view(B), lengths: ones(1, B.cols) }
+    return { op: 'multiply', left: { op: 'product', B: cols, A: rows, scale }, right: view(transposed(norms)) }
+  },
   miss: ({ value }, scale, base) => {
     const times = programShape(base).cols / value.cols
     return scaled({ op: 'kron', left: { op: 'values', rows: 1, cols: times, values: Array.from({ length: times }, () => 1) }, right: view(value) }, scale)
