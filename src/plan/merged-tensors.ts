@@ -13,6 +13,7 @@ import { programShape, type RowProgram } from '../core/row-program.js'
 import { elementCount, rowShape } from '../core/shape.js'
 import { storedBytes } from '../core/stored-types.js'
 import type { TensorInfo } from '../core/tensor-info.js'
+import { compareNames } from '../formats/safetensors/name-order.js'
 import { combineAdapters, type WeightedAdapter } from '../merge/combine.js'
 import { effectiveScale, mergedProgram, type WeightedDelta } from '../merge/variants.js'
 import type { AppliedDelta, PlannedAdapter } from './plan.js'
@@ -50,7 +51,7 @@ export function mergeModel(model: Model, given: readonly WeightedAdapter[], back
       file: model.label,
     })
   const tensors = new Map<string, MergedTensor>()
-  for (const base of [...model.tensors.values(), ...untied.values()]) {
+  for (const base of inFileOrder(model, untied)) {
     const { name } = base
     const back = backwards?.(base)
     const own = deltas.get(back?.name ?? name) ?? []
@@ -111,6 +112,14 @@ function untiedTensors(
   if (!hasHead || !changes) return untied
   const name = untiedName('lm_head', embedding.name)
   return untied.set(name, { ...embedding, name })
+}
+
+/** All tensors, new ones where a merged folder has them: in its last file, by name. */
+function inFileOrder({ tensors, shards }: Model, added: ReadonlyMap<string, TensorInfo>): TensorInfo[] {
+  if (added.size === 0) return [...tensors.values()]
+  const last = [...(shards.at(-1)?.tensorNames ?? []), ...added.keys()].sort(compareNames)
+  const names = [...shards.slice(0, -1).flatMap(({ tensorNames }) => tensorNames), ...last]
+  return names.flatMap((name) => tensors.get(name) ?? added.get(name) ?? [])
 }
 
 /** The tensor with the rows that a program gives it. */
