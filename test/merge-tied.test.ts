@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
+import { UnsupportedError } from '../src/core/errors.js'
 import { execute, planGguf, planMerge } from '../src/index.js'
 import { FIXTURES } from './support/paths.js'
 import { readSafetensors, writeSafetensors, type PlainTensor } from './support/plain-tensors.js'
@@ -64,4 +65,22 @@ describe('tied embeddings', () => {
       assert.equal(Buffer.compare(readFileSync(fused), readFileSync(steps)), 0, 'one pass and two steps give the same bytes')
     })
   }
+
+  it('are never split or resized in a GGUF, which is refused', async (t) => {
+    const folder = workspace(t, 'tied-gguf')
+    const [adapter, model, outfile] = [join(folder, 'adapter'), join(folder, 'story.gguf'), join(folder, 'out.gguf')]
+    await execute(await planGguf({ outtype: 'f32', modelfile: false, model: STORY, outfile: model }))
+    writeSideFiles(adapter, { 'adapter_config.json': { peft_type: 'LORA', r: 2, lora_alpha: 4 } })
+    for (const [tensors, reason] of [
+      [embeddingPair, /makes output and embedding differ/],
+      [headPair, /makes output and embedding differ/],
+      [{ ...queryPair, [`${Q}.base_layer.weight`]: small(10, WIDTH, WIDTH) }, /replaces model\.layers\.0\.self_attn\.q_proj\.weight as a whole/],
+    ] as const) {
+      writeSafetensors(join(adapter, 'adapter_model.safetensors'), tensors)
+      await assert.rejects(
+        planGguf({ modelfile: false, model, adapters: [{ path: adapter }], outfile }),
+        (error) => error instanceof UnsupportedError && reason.test(error.message),
+      )
+    }
+  })
 })

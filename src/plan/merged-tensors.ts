@@ -5,7 +5,7 @@
 import { isEmbedding, tiedEmbedding, untiedName } from '../adapters/tied.js'
 import type { Backwards } from '../architectures/backwards.js'
 import { isReadableType } from '../core/arithmetic.js'
-import { UnsupportedError } from '../core/errors.js'
+import { InternalError, nameList, UnsupportedError } from '../core/errors.js'
 import { lastPart } from '../core/paths.js'
 import type { Model } from '../core/model.js'
 import { isArray, isObject, type JsonObject } from '../core/json.js'
@@ -46,15 +46,19 @@ export type ConfigChanges = ReadonlyMap<'tie_word_embeddings' | 'vocab_size', bo
 export function mergeModel(model: Model, given: readonly WeightedAdapter[], backwards?: Backwards): MergedModel {
   const { adapters, deltas, notes } = combineAdapters(given)
   const untied = untiedTensors(model, adapters, deltas)
-  if (untied.size > 0 && model.gguf !== undefined)
-    throw new UnsupportedError('the adapter makes output and embedding differ, which this file shares: merge into the folder that the file was made from.', {
-      file: model.label,
-    })
+  if (model.gguf !== undefined)
+    checkGguf(
+      model,
+      deltas,
+      adapters.some(({ adapter }) => (adapter.untied?.size ?? 0) > 0),
+    )
   const tensors = new Map<string, MergedTensor>()
+  const unused = new Set(deltas.keys())
   for (const base of inFileOrder(model, untied)) {
     const { name } = base
     const back = backwards?.(base)
     const own = deltas.get(back?.name ?? name) ?? []
+    unused.delete(back?.name ?? name)
     if (own.length > 0 && !isReadableType(base.dtype)) {
       throw new UnsupportedError(`is ${base.dtype}, which cannot be merged into. Use the 16-bit model that this one was made from.`, {
         file: base.source.name,
@@ -65,6 +69,7 @@ export function mergeModel(model: Model, given: readonly WeightedAdapter[], back
     const program = own.length > 0 && back !== undefined ? back.toGguf(mergedProgram(back.original, own)) : mergedProgram(read, own)
     tensors.set(name, { base: resized(base, program), program, applied: own.map(appliedDelta) })
   }
+  if (unused.size > 0) throw new InternalError(`no tensor of the base takes what adapters change in ${nameList([...unused])}`, { file: model.label })
   const planned = adapters.map(({ adapter, weight, digest }) => ({
     label: adapter.label,
     kind: adapter.kind,
@@ -112,6 +117,18 @@ function untiedTensors(
   if (!hasHead || !changes) return untied
   const name = untiedName('lm_head', embedding.name)
   return untied.set(name, { ...embedding, name })
+}
+
+/** Merging into a GGUF changes values only: it can neither give the output a tensor of its own nor the vocabulary another size. */
+function checkGguf({ tensors, label }: Model, deltas: ReadonlyMap<string, readonly WeightedDelta[]>, unties: boolean): void {
+  const sharesOutput = !tensors.has('output.weight')
+  for (const [name, own] of deltas) {
+    const differs = unties || (sharesOutput && isEmbedding(name) && own.some(({ delta }) => delta.keepsTie !== true))
+    const replaced = own.find(({ delta }) => delta.variant === 'replace')
+    if (!differs && replaced === undefined) continue
+    const what = differs ? 'makes output and embedding differ, which this file shares' : `replaces ${name} as a whole`
+    throw new UnsupportedError(`the adapter ${what}: merge into the folder that the file was made from.`, { file: label })
+  }
 }
 
 /** All tensors, new ones where a merged folder has them: in its last file, by name. */
