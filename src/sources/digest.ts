@@ -4,6 +4,7 @@ import type { ByteSource } from '../core/bytes.js'
 import { openFile } from './files.js'
 
 const PIECE_BYTES = 1 << 20 // large enough that opening the file for each piece costs nothing, small enough for any machine
+const VIEW_PIECE_BYTES = 1 << 25 // a piece of a transpose is gathered from its whole storage: the fewer, the better
 
 /** A run of bytes in a file. */
 export interface ByteRange {
@@ -25,14 +26,14 @@ export async function fileDigest(path: string): Promise<string> {
  */
 export async function rangeDigests(source: ByteSource, ranges: readonly ByteRange[]): Promise<readonly string[]> {
   const digests: string[] = []
-  const buffer = new Uint8Array(PIECE_BYTES)
+  const buffer = new Uint8Array(source.descriptor.kind === 'strided' ? Math.min(VIEW_PIECE_BYTES, source.byteLength) : PIECE_BYTES)
   let pieceStart = 0
   let piece = buffer.subarray(0, 0)
   const hashRange = async (hash: Hash, { offset, byteLength }: ByteRange): Promise<void> => {
     const end = offset + byteLength
     for (let at = offset; at < end;) {
       if (at < pieceStart || at >= pieceStart + piece.byteLength) {
-        piece = buffer.subarray(0, Math.min(PIECE_BYTES, source.byteLength - at))
+        piece = buffer.subarray(0, Math.min(buffer.byteLength, source.byteLength - at))
         await source.read(piece, at)
         pieceStart = at
       }
