@@ -26,7 +26,9 @@ for (const format of asked.length > 0 ? asked : ['safetensors', 'pytorch', 'gguf
   for (const { problems, path, err } of broken) console.log(`hostile: ${problems.join(', ')}: ${path}: ${err ?? ''}`)
   const slowest = Math.max(...results.map(({ ms }) => ms))
   const largest = Math.max(...results.map(({ rssMb }) => rssMb))
-  console.log(`hostile: ${format}: ${results.length - broken.length} of ${results.length} files judged right, the slowest in ${slowest} ms, the largest in ${largest} MB`)
+  console.log(
+    `hostile: ${format}: ${results.length - broken.length} of ${results.length} files judged right, the slowest in ${slowest} ms, the largest in ${largest} MB`,
+  )
   if (broken.some(({ must }) => must === 'hard') || status !== 0) process.exitCode = 1
 }
 rmSync(folder, { recursive: true })

@@ -23,7 +23,15 @@ describe('a direct file', () => {
     const file = openDirectFile(path, BYTES, handle, () => false)
     closeSync(handle)
     if (file === undefined) return t.skip('this file system or platform has no direct reads')
-    for (const [position, length] of [[0, 1], [4095, 2], [1, 4096], [4096, 4096], [12_345, 5_000_000], [BYTES - 1, 1], [BYTES - 4097, 4097]] as const) {
+    for (const [position, length] of [
+      [0, 1],
+      [4095, 2],
+      [1, 4096],
+      [4096, 4096],
+      [12_345, 5_000_000],
+      [BYTES - 1, 1],
+      [BYTES - 4097, 4097],
+    ] as const) {
       const into = new Uint8Array(length)
       assert.equal(file.read(into, position), length)
       assert.deepEqual(Buffer.compare(into, bytes.subarray(position, position + length)), 0, `${length} bytes at ${position}`)

@@ -61,10 +61,18 @@ export function checkRange(type: EncodedType, values: Float32Array, place: { fil
     if (magnitude < limit) continue
     const value = values[i]!
     if (magnitude >= F32_INFINITY) {
-      if (!keepsNonFinite) throw new MismatchError(`element ${first + i} is ${value}, and ${type} cannot hold it: the weights are broken. Try f32, f16 or bf16, which keep it.`, place)
+      if (!keepsNonFinite)
+        throw new MismatchError(
+          `element ${first + i} is ${value}, and ${type} cannot hold it: the weights are broken. Try f32, f16 or bf16, which keep it.`,
+          place,
+        )
       nonFinite++
     } else if (clamp) values[i] = Math.sign(value) * largest
-    else throw new MismatchError(`element ${first + i} is ${value}, beyond the ${largest} that ${type} can hold. Use ${type === 'f16' ? 'bf16 or q8_0' : 'f32'}, or --clamp-overflow.`, place)
+    else
+      throw new MismatchError(
+        `element ${first + i} is ${value}, beyond the ${largest} that ${type} can hold. Use ${type === 'f16' ? 'bf16 or q8_0' : 'f32'}, or --clamp-overflow.`,
+        place,
+      )
   }
   return nonFinite
 }
