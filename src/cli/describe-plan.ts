@@ -58,7 +58,7 @@ export function tensorLine({ name, type, shape, byteLength, from, applied }: Pla
   const source = from.length === 0 ? 'computed' : from.join(' + ')
   const added = applied.map(
     ({ adapter, variant, rank, scale }) =>
-      ` + ${variant} r${rank} x${Number(scale.toPrecision(6))}${plan.adapters.length > 1 ? ` (${plan.adapters[adapter]?.label})` : ''}`,
+      ` + ${variant}${rank === 0 ? '' : ` r${rank} x${Number(scale.toPrecision(6))}`}${plan.adapters.length > 1 ? ` (${plan.adapters[adapter]?.label})` : ''}`,
   )
   return `${name}  ${type} [${shape.join(', ')}] ${byteLength} bytes  <- ${source}${added.join('')}`
 }
