@@ -1,6 +1,6 @@
 /** Quantizing by the command line: what is refused, with which exit code and which way out; nothing is left behind. And llama.cpp on the files. */
 import assert from 'node:assert/strict'
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
@@ -14,12 +14,13 @@ import { FIXTURES } from './support/paths.js'
 import { readSafetensors, writeSafetensors } from './support/plain-tensors.js'
 import { runCli, runCliOk } from './support/run-cli.js'
 import { writeSmallLlama } from './support/small-llama.js'
+import { removeWorkspace } from './support/workspace.js'
 
 const STORY = join(FIXTURES, 'tiny-story')
 const SAILOR = join(FIXTURES, 'ship-log-lora')
 
 const folder = mkdtempSync(join(tmpdir(), 'l2g-cli-quantize-'))
-after(() => rmSync(folder, { recursive: true, force: true }))
+after(() => removeWorkspace(folder))
 const f16 = join(folder, 'small-f16.gguf')
 const q8 = join(folder, 'small-q8_0.gguf')
 

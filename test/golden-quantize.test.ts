@@ -1,7 +1,7 @@
 /** Whole quantized GGUF files, byte for byte, against those that llama-quantize, llama-gguf-split and the converter made of the same models. */
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, describe, it } from 'node:test'
@@ -10,6 +10,7 @@ import { toGguf } from '../src/cli/to-gguf.js'
 import { UnsupportedError, UsageError } from '../src/core/errors.js'
 import { isAnyFileType, normalTypeName } from '../src/quantize/file-types.js'
 import { GOLDEN, SKIP_WITHOUT_GOLDEN } from './support/paths.js'
+import { removeWorkspace } from './support/workspace.js'
 
 interface Wanted {
   readonly fileSize: number
@@ -23,7 +24,7 @@ interface Case {
 }
 
 const folder = mkdtempSync(join(tmpdir(), 'l2g-golden-quantize-'))
-after(() => rmSync(folder, { recursive: true, force: true }))
+after(() => removeWorkspace(folder))
 let count = 0
 
 /** The command as it is typed, in this process. */

@@ -1,6 +1,6 @@
 /** The main job, judged by the one who matters: llama.cpp loads what we wrote, and it answers like the model that was trained. */
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, describe, it } from 'node:test'
@@ -8,6 +8,7 @@ import { askAll, skipWithoutLlama } from './support/llama.js'
 import type { Answer } from './support/llama.js'
 import { FIXTURES } from './support/paths.js'
 import { runCliOk } from './support/run-cli.js'
+import { removeWorkspace } from './support/workspace.js'
 
 const BASE = join(FIXTURES, 'tiny-story')
 const ADAPTER = join(FIXTURES, 'ship-log-lora')
@@ -31,7 +32,7 @@ const skip = await skipWithoutLlama()
 
 describe('llama.cpp answers', { skip }, () => {
   const folder = mkdtempSync(join(tmpdir(), 'llama-answers-'))
-  after(() => rmSync(folder, { recursive: true, force: true }))
+  after(() => removeWorkspace(folder))
   const out = (name: string): string => join(folder, name)
 
   for (const type of ['f16', 'q8_0']) {

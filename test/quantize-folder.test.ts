@@ -1,6 +1,6 @@
 /** One pass from a folder to a quantized GGUF gives the bytes of the reference's two: convert to the folder's own type, quantize that file. */
 import assert from 'node:assert/strict'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, describe, it } from 'node:test'
@@ -9,9 +9,10 @@ import { ALL_FILE_TYPES, isConverterFileType, type AnyFileType } from '../src/qu
 import { FIXTURES } from './support/paths.js'
 import { smallLlamaModules, writeSmallLlama } from './support/small-llama.js'
 import { writeAdapter, type Float } from './support/tiny-models.js'
+import { removeWorkspace } from './support/workspace.js'
 
 const folder = mkdtempSync(join(tmpdir(), 'l2g-quantize-folder-'))
-after(() => rmSync(folder, { recursive: true, force: true }))
+after(() => removeWorkspace(folder))
 let count = 0
 
 /** q2_k_s needs an importance matrix. */

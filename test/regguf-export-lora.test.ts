@@ -1,6 +1,6 @@
 /** Adapters merged into a GGUF, against llama-export-lora and what llama-quantize made of its files: the same bytes. */
 import assert from 'node:assert/strict'
-import { cpSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { cpSync, mkdtempSync, readFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, describe, it } from 'node:test'
@@ -9,6 +9,7 @@ import type { AnyFileType } from '../src/quantize/file-types.js'
 import { readGguf, sha256 } from './support/gguf-file.js'
 import { readSafetensors, writeSafetensors } from './support/plain-tensors.js'
 import { GOLDEN, SKIP_WITHOUT_GOLDEN } from './support/paths.js'
+import { removeWorkspace } from './support/workspace.js'
 
 /** Name, type, dimensions, offset, bytes, sha256. */
 type ExportedTensor = readonly [string, string, readonly number[], number, number, string]
@@ -19,7 +20,7 @@ interface Expected {
 }
 
 const folder = mkdtempSync(join(tmpdir(), 'l2g-export-lora-'))
-after(() => rmSync(folder, { recursive: true, force: true }))
+after(() => removeWorkspace(folder))
 let count = 0
 
 async function made(options: Omit<GgufOptions, 'outfile'>): Promise<{ path: string; plan: Plan }> {
