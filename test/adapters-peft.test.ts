@@ -8,19 +8,13 @@ import { KEY_SUFFIXES, splitKey } from '../src/adapters/key-suffixes.js'
 import { FileSystemError, FormatError, MismatchError, UnsupportedError, UsageError } from '../src/core/errors.js'
 import { HANG_MS } from './support/hang.js'
 import { adapterFolder, factors, loraConfig, safetensors, type Tensors } from './support/adapters.js'
+import { refused } from './support/refused.js'
 import { memoryFolder } from './support/memory-folder.js'
 
 const Q = 'model.layers.0.self_attn.q_proj'
 const K = 'model.layers.0.self_attn.k_proj'
 const PLAIN = factors(Q, 6, 5)
 const open = async (tensors: Tensors, config: string | Record<string, unknown> = {}) => openPeftAdapter(adapterFolder(tensors, config))
-const refused =
-  (kind: new (...args: never[]) => Error, reason: RegExp) =>
-  (error: unknown): boolean => {
-    assert.ok(error instanceof kind, String(error))
-    assert.match(error.message, reason)
-    return true
-  }
 
 describe('opening a PEFT adapter', () => {
   it('gives modules, ranks, scales and JSON-able facts', async () => {

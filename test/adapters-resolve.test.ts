@@ -7,6 +7,7 @@ import type { Adapter } from '../src/core/delta.js'
 import { MismatchError, UnsupportedError } from '../src/core/errors.js'
 import { HANG_MS } from './support/hang.js'
 import { adapterFolder, baseOf, factors } from './support/adapters.js'
+import { refused } from './support/refused.js'
 
 type Shapes = Record<string, readonly number[]>
 
@@ -14,13 +15,6 @@ type Shapes = Record<string, readonly number[]>
 const open = (modules: readonly string[], base: Shapes, config: Record<string, unknown> = {}): Promise<Adapter> =>
   openAdapter(adapterFolder(Object.assign({}, ...modules.map((module) => factors(module, 6, 5))), { target_modules: null, ...config }), baseOf(base))
 const targets = async (modules: readonly string[], base: Shapes): Promise<string[]> => (await open(modules, base)).deltas.map(({ target }) => target)
-const refused =
-  (kind: new (...args: never[]) => Error, reason: RegExp) =>
-  (error: unknown): boolean => {
-    assert.ok(error instanceof kind, String(error))
-    assert.match(error.message, reason)
-    return true
-  }
 const W = [5, 6] as const
 
 describe('targets of an adapter', () => {

@@ -17,18 +17,10 @@ import { encodeGgufHeader, type HeaderPlan } from '../src/formats/gguf/header-wr
 import { readGgufHeader } from '../src/formats/gguf/header.js'
 import { HANG_MS } from './support/hang.js'
 import { assertReadsAlike } from './support/gguf-peer.js'
+import { INTEGER_LIMITS } from './support/integer-limits.js'
 import { GOLDEN, SKIP_WITHOUT_GOLDEN } from './support/paths.js'
 
 const ARCHITECTURE: KeyValue = { key: 'general.architecture', value: string('llama') }
-
-const INTEGER_LIMITS = [
-  ['u8', 0, 255],
-  ['i8', -128, 127],
-  ['u16', 0, 65_535],
-  ['i16', -32_768, 32_767],
-  ['u32', 0, 4_294_967_295],
-  ['i32', -2_147_483_648, 2_147_483_647],
-] as const
 
 describe('encodeGgufHeader', () => {
   it('writes magic, version, counts, key-values, reversed dimensions and padding, byte for byte', () => {

@@ -10,6 +10,7 @@ import type { TensorEntry } from '../src/formats/gguf/header-size.js'
 import { encodeGgufHeader } from '../src/formats/gguf/header-writer.js'
 import { type GgufHeader, readGgufHeader } from '../src/formats/gguf/header.js'
 import { HANG_MS } from './support/hang.js'
+import { INTEGER_LIMITS } from './support/integer-limits.js'
 
 const TERABYTE = 2 ** 40
 
@@ -472,18 +473,10 @@ const TEXT = fc.oneof(
   fc.string({ unit: 'grapheme' }),
   fc.constantFrom('', '\ufeff', '__proto__', 'a\0b', '\udcff\udc80'),
 )
-const INTEGERS = [
-  ['u8', 0, 255],
-  ['i8', -128, 127],
-  ['u16', 0, 65_535],
-  ['i16', -32_768, 32_767],
-  ['u32', 0, 4_294_967_295],
-  ['i32', -2_147_483_648, 2_147_483_647],
-] as const
 const U64 = fc.bigInt({ min: 0n, max: 2n ** 64n - 1n })
 const I64 = fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n })
 const VALUE: fc.Arbitrary<MetadataValue> = fc.oneof(
-  ...INTEGERS.flatMap(([type, min, max]) => [
+  ...INTEGER_LIMITS.flatMap(([type, min, max]) => [
     fc.integer({ min, max }).map((value): MetadataValue => ({ type, value })),
     fc.array(fc.integer({ min, max })).map((value): MetadataValue => ({ type: 'array', items: type, value })),
   ]),

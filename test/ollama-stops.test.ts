@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { modelfileStops } from '../src/ollama/stops.js'
+import { stopsOf } from '../src/ollama/stops.js'
+import { studyChatTemplate } from '../src/ollama/study-template.js'
 
 const turns = (turn: string, opening = ''): string =>
   `{{ bos_token }}{% for m in messages %}${turn}{% endfor %}{% if add_generation_prompt %}${opening}{% endif %}`
@@ -94,10 +95,11 @@ const CASES: readonly Case[] = [
   { what: 'lives with a template that refuses everything', template: "{{ raise_exception('no') }}", eos: ['</s>'], stops: ['</s>'] },
 ]
 
-describe('modelfileStops', () => {
+describe('stops of a model', () => {
   for (const { what, template, eos, tokens = {}, stops } of CASES) {
     it(what, async () => {
-      assert.deepEqual(await modelfileStops({ eosTokens: eos, chatTemplate: template, ...tokens }), stops)
+      const study = template === undefined ? undefined : await studyChatTemplate(template, tokens)
+      assert.deepEqual(stopsOf(study === undefined || 'failed' in study ? undefined : study, eos), stops)
     })
   }
 })

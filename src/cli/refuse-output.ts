@@ -2,6 +2,7 @@
 import { existsSync, statSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import type { ByteSource } from '../core/bytes.js'
+import { textOf } from '../core/key-value.js'
 import { printable, UsageError } from '../core/errors.js'
 import { readGgufHeader } from '../formats/gguf/header.js'
 import { readHeader } from '../formats/safetensors/header.js'
@@ -34,6 +35,5 @@ async function holdsLora(source: ByteSource): Promise<boolean> {
 }
 
 async function isGgufAdapter(source: ByteSource): Promise<boolean> {
-  const type = (await readGgufHeader(source)).keyValues.find(({ key }) => key === 'general.type')?.value
-  return type?.type === 'string' && type.value === 'adapter'
+  return textOf((await readGgufHeader(source)).keyValues, 'general.type') === 'adapter'
 }

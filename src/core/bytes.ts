@@ -106,13 +106,24 @@ export interface ByteSink {
 
 /** A source over bytes in memory; the caller keeps ownership and must not change them. */
 export function memorySource(name: string, bytes: Uint8Array): ByteSource {
+  return boundedSource({ kind: 'memory', name, bytes, byteLength: bytes.byteLength }, async (into, position) =>
+    into.set(bytes.subarray(position, position + into.byteLength)),
+  )
+}
+
+/**
+ * A source that refuses what lies outside of it.
+ * @param read  called for at least one byte, all of them inside
+ */
+export function boundedSource(descriptor: ByteDescriptor, read: (into: Uint8Array, position: number) => Promise<void>): ByteSource {
+  const { name, byteLength } = descriptor
   return {
     name,
-    byteLength: bytes.byteLength,
-    descriptor: { kind: 'memory', name, bytes, byteLength: bytes.byteLength },
+    byteLength,
+    descriptor,
     async read(into, position) {
-      if (position < 0 || position + into.byteLength > bytes.byteLength) throw cutShort(name, position, into.byteLength, bytes.byteLength)
-      into.set(bytes.subarray(position, position + into.byteLength))
+      if (position < 0 || position + into.byteLength > byteLength) throw cutShort(name, position, into.byteLength, byteLength)
+      if (into.byteLength > 0) await read(into, position)
     },
   }
 }
@@ -135,4 +146,14 @@ export function cutShort(name: string, position: number, wanted: number, byteLen
     file: name,
     offset: position,
   })
+}
+
+/** The bytes of a typed array, not copied. */
+export function bytesOf(values: ArrayBufferView): Uint8Array {
+  return new Uint8Array(values.buffer, values.byteOffset, values.byteLength)
+}
+
+/** Bytes as f32, not copied; they begin at a multiple of 4. */
+export function floatsOf(bytes: Uint8Array): Float32Array {
+  return new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4)
 }

@@ -1,5 +1,5 @@
 /** Opens descriptors that are made of others: archive records and strided views, over files or memory that the host opens. */
-import { cutShort, type ByteDescriptor, type ByteSource, type FileDescriptor, type MemberDescriptor, type MemoryDescriptor } from './bytes.js'
+import { boundedSource, cutShort, type ByteDescriptor, type ByteSource, type FileDescriptor, type MemberDescriptor, type MemoryDescriptor } from './bytes.js'
 import { memberPieces, readMember } from './members.js'
 import { readStridedAsync } from './strided-view.js'
 
@@ -17,21 +17,21 @@ export function openDerived(descriptor: ByteDescriptor, openRoot: (root: FileDes
     case 'member':
       return descriptor.deflated ? inflatedSource(descriptor, openRoot(descriptor.container)) : storedSource(descriptor, openRoot(descriptor.container))
     case 'strided': {
-      const { name, byteLength, view } = descriptor
+      const { view } = descriptor
       const storage = openDerived(descriptor.storage, openRoot)
-      return bounded(name, byteLength, descriptor, (into, position) => readStridedAsync(view, into, position, (bytes, at) => storage.read(bytes, at)))
+      return boundedSource(descriptor, (into, position) => readStridedAsync(view, into, position, (bytes, at) => storage.read(bytes, at)))
     }
   }
 }
 
 function storedSource(member: MemberDescriptor, container: ByteSource): ByteSource {
-  return bounded(member.name, member.byteLength, member, (into, position) => container.read(into, member.offset + position))
+  return boundedSource(member, (into, position) => container.read(into, member.offset + position))
 }
 
 function inflatedSource(member: MemberDescriptor, container: ByteSource): ByteSource {
   if (member.byteLength > KEPT_BYTES) return streamedSource(member, container)
   let all: Promise<Uint8Array> | undefined
-  return bounded(member.name, member.byteLength, member, async (into, position) => {
+  return boundedSource(member, async (into, position) => {
     all ??= readMember(member, container, KEPT_BYTES)
     into.set((await all).subarray(position, position + into.byteLength))
   })
@@ -42,7 +42,7 @@ function streamedSource(member: MemberDescriptor, container: ByteSource): ByteSo
   let pieces = memberPieces(member, container)
   let piece = new Uint8Array(0)
   let pieceStart = 0
-  return bounded(member.name, member.byteLength, member, async (into, position) => {
+  return boundedSource(member, async (into, position) => {
     if (position < pieceStart) {
       await pieces.return()
       pieces = memberPieces(member, container)
@@ -63,16 +63,4 @@ function streamedSource(member: MemberDescriptor, container: ByteSource): ByteSo
       piece = new Uint8Array(next.value)
     }
   })
-}
-
-function bounded(name: string, byteLength: number, descriptor: ByteDescriptor, read: (into: Uint8Array, position: number) => Promise<void>): ByteSource {
-  return {
-    name,
-    byteLength,
-    descriptor,
-    async read(into, position) {
-      if (position < 0 || position + into.byteLength > byteLength) throw cutShort(name, position, into.byteLength, byteLength)
-      if (into.byteLength > 0) await read(into, position)
-    },
-  }
 }

@@ -27,3 +27,14 @@ export const f32 = (value: number): MetadataValue => ({ type: 'f32', value })
 export const bool = (value: boolean): MetadataValue => ({ type: 'bool', value })
 export const string = (value: string): MetadataValue => ({ type: 'string', value })
 export const strings = (value: readonly string[]): MetadataValue => ({ type: 'array', items: 'string', value })
+
+/** The value of a key; undefined when the list has no such key. */
+export function valueOf(keyValues: readonly KeyValue[], wanted: string): MetadataValue | undefined {
+  return keyValues.find(({ key }) => key === wanted)?.value
+}
+
+/** The text of a key; undefined also when its value is no string. */
+export function textOf(keyValues: readonly KeyValue[], wanted: string): string | undefined {
+  const value = valueOf(keyValues, wanted)
+  return value?.type === 'string' ? value.value : undefined
+}

@@ -1,4 +1,5 @@
 /** Binds the plain-JS truth to the interface that the engine calls, and the kernels, which give the same bytes. */
+import { bytesOf } from '../core/bytes.js'
 import { widenBf16s, widenF16s } from '../core/float16.js'
 import { Arena } from '../kernels/arena.js'
 import { createKernelArithmetic, type TileArithmetic } from '../kernels/kernel-arithmetic.js'
@@ -11,7 +12,7 @@ import { ENCODERS } from '../quantize/reference.js'
 export const PLAIN_ARITHMETIC: TileArithmetic = {
   widen(type, bytes, into) {
     const bits = new Uint32Array(into.buffer, into.byteOffset, into.length)
-    if (type === 'F32') new Uint8Array(into.buffer, into.byteOffset, into.byteLength).set(bytes)
+    if (type === 'F32') bytesOf(into).set(bytes)
     else if (type === 'F16' || type === 'BF16') (type === 'F16' ? widenF16s : widenBf16s)(new Uint16Array(bytes.buffer, bytes.byteOffset, into.length), bits)
     else BLOCK_DECODERS[type](bytes, into)
   },

@@ -87,12 +87,7 @@ export class AtomicOutput {
   sync(): void {
     for (const { name, temporary } of this.pending) {
       try {
-        const handle = openSync(temporary, 'r+')
-        try {
-          fsyncSync(handle)
-        } finally {
-          closeSync(handle)
-        }
+        syncPath(temporary, 'r+')
       } catch (error) {
         throw fileSystemError(error, name, 'written')
       }
@@ -180,15 +175,19 @@ async function renamePatiently(from: string, to: string): Promise<void> {
   }
 }
 
+function syncPath(path: string, flags: 'r' | 'r+'): void {
+  const handle = openSync(path, flags)
+  try {
+    fsyncSync(handle)
+  } finally {
+    closeSync(handle)
+  }
+}
+
 // Windows refuses to open folders: there the rename alone has to do
 function syncFolder(folder: string): void {
   try {
-    const handle = openSync(folder, 'r')
-    try {
-      fsyncSync(handle)
-    } finally {
-      closeSync(handle)
-    }
+    syncPath(folder, 'r')
   } catch (error) {
     if (process.platform !== 'win32' && !['EISDIR', 'EINVAL', 'EACCES'].includes(errorCode(error) ?? '')) throw error
   }

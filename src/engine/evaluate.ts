@@ -3,6 +3,7 @@
  * place that knows what each node of core/row-program.ts means.
  */
 import { isReadableType, type ReadableType } from '../core/arithmetic.js'
+import { bytesOf, floatsOf } from '../core/bytes.js'
 import { elementBytes as bytesOfElement, isPlainFloat } from '../core/dtypes.js'
 import { InternalError, MismatchError } from '../core/errors.js'
 import { permutedRow, programShape, type MatrixView, type RowProgram } from '../core/row-program.js'
@@ -280,12 +281,4 @@ function notFinite(tensor: TensorInfo, values: Float32Array, first: number): Mis
 function giveBack(values: Float32Array, taken: ReadonlyMap<number, number>): void {
   const bits = new Uint32Array(values.buffer, values.byteOffset, values.length)
   for (const [index, one] of taken) bits[index] = one
-}
-
-function bytesOf(values: Float32Array): Uint8Array {
-  return new Uint8Array(values.buffer, values.byteOffset, values.byteLength)
-}
-
-function floatsOf(bytes: Uint8Array): Float32Array {
-  return new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4)
 }

@@ -3,7 +3,7 @@
  * thread, or in the main thread when the work is small.
  */
 import { createHash } from 'node:crypto'
-import type { ByteSink } from '../core/bytes.js'
+import { floatsOf, type ByteSink } from '../core/bytes.js'
 import { QUANT_TYPES, quantBytes } from '../core/quant-types.js'
 import { programShape } from '../core/row-program.js'
 import type { TensorInfo } from '../core/tensor-info.js'
@@ -89,8 +89,7 @@ class TileWorker {
   private compute(program: RowsProgram, tensor: PlannedTensor, first: number): { output: Uint8Array; position: number; nonFinite: number } {
     const { rows, cols } = programShape(program.rows)
     const elements = Math.min(tensor.tile, rows - first) * cols
-    const buffer = this.workshop.arena.take(elements * 4)
-    const values = new Float32Array(buffer.buffer, buffer.byteOffset, elements)
+    const values = floatsOf(this.workshop.arena.take(elements * 4))
     this.evaluator.rows(program.rows, first, values)
     const place = { file: this.job.outputs[tensor.file]?.name ?? '', tensor: tensor.name }
     const isSmall = this.workshop.arithmetic.largestMagnitude(values) <= EVERY_TYPE_HOLDS
@@ -132,5 +131,5 @@ class TileWorker {
 
 function countNonFiniteBytes(bytes: Uint8Array, { dtype }: TensorInfo): number {
   if (dtype === 'F16' || dtype === 'BF16') return countNonFiniteHalves(bytes, dtype)
-  return dtype === 'F32' ? countNonFinite(new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4)) : 0
+  return dtype === 'F32' ? countNonFinite(floatsOf(bytes)) : 0
 }

@@ -5,6 +5,7 @@ import { openAdapter } from '../adapters/resolve.js'
 import { readBackwards } from '../architectures/backwards.js'
 import { isReadableType } from '../core/arithmetic.js'
 import type { ByteDescriptor, Folder } from '../core/bytes.js'
+import { textOf } from '../core/key-value.js'
 import { UsageError } from '../core/errors.js'
 import type { GgufFacts, Model } from '../core/model.js'
 import type { TensorInfo } from '../core/tensor-info.js'
@@ -78,8 +79,7 @@ async function openBase(path: string): Promise<Model> {
 
 /** The tensors of a GGUF as adapters know them: under their Hugging Face names. What blocks they are stored in is not the adapters' business. */
 function knownToAdapters({ tensors, label }: Model, gguf: GgufFacts): ReadonlyMap<string, TensorInfo> {
-  const architecture = gguf.keyValues.find(({ key }) => key === 'general.architecture')?.value
-  const backwards = readBackwards(architecture?.type === 'string' ? architecture.value : '', gguf.keyValues, label)
+  const backwards = readBackwards(textOf(gguf.keyValues, 'general.architecture') ?? '', gguf.keyValues, label)
   const known = new Map<string, TensorInfo>()
   for (const tensor of tensors.values()) {
     const back = backwards(tensor)

@@ -4,6 +4,7 @@
  */
 import { openAdapterFile } from '../adapters/formats.js'
 import { readAll, type ByteSource } from '../core/bytes.js'
+import { lastPart } from '../core/paths.js'
 import { FileSystemError, FormatError, nameList } from '../core/errors.js'
 import { parseJsonObject } from '../core/json.js'
 import { checkMember } from '../core/members.js'
@@ -192,8 +193,4 @@ function listed(folder: LocalFolder, read: readonly Weights[]): readonly Inspect
   const others = folder.entries.filter(({ name }) => !readFiles.has(name))
   const rest = others.map(({ name, byteLength }) => ({ name, byteLength, format: name.endsWith('.json') ? 'json' : 'other' }))
   return [...rest, ...readFiles.values()].sort((a, b) => (a.name < b.name ? -1 : 1))
-}
-
-function lastPart(path: string): string {
-  return path.split(/[/\\]/).at(-1) ?? path
 }

@@ -2,6 +2,7 @@
  * The kernels as `Arithmetic`: for arrays that may lie in their memory or anywhere else, and of any length. What no kernel knows (types, importance,
  * odd blocks, a rank beyond every adapter's) is done by the plain-JS twin, so that the bytes are always those of the twin.
  */
+import { floatsOf } from '../core/bytes.js'
 import { isEncodedType, type Arithmetic, type EncodedType, type ReadableType } from '../core/arithmetic.js'
 import { QUANT_TYPES } from '../core/quant-types.js'
 import type { ConvertBlocks, KernelExports } from './exports.js'
@@ -154,10 +155,6 @@ function withTwin(kernel: ConvertBlocks, { from, fromBytes, into, intoBytes, blo
     if (block === blocks) return
     twin(from.subarray(block * fromBytes, (block + 1) * fromBytes), into.subarray(block * intoBytes, (block + 1) * intoBytes))
   }
-}
-
-function floatsOf(bytes: Uint8Array): Float32Array {
-  return new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4)
 }
 
 /** Whether there are whole rows of whole blocks and room for them; the twin says what is wrong. */

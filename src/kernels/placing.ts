@@ -1,4 +1,5 @@
 /** Brings arrays to where kernels can work on them: those in their memory stay, others are copied in and out. */
+import { bytesOf } from '../core/bytes.js'
 import type { Arena } from './arena.js'
 import type { Kernels } from './load.js'
 
@@ -56,8 +57,4 @@ export function inPieces(
     use(placedFrom, placedInto, count)
     if (!holdsInto) intoPiece.set(placedInto)
   }
-}
-
-function bytesOf(array: ArrayBufferView): Uint8Array {
-  return new Uint8Array(array.buffer, array.byteOffset, array.byteLength)
 }

@@ -5,23 +5,10 @@
  * answer's text, and a structural token there cuts it short (ollama#17939).
  */
 import { PROBE_TEXTS } from './chat-probes.js'
-import type { SpecialTokens } from './render-template.js'
-import { studyChatTemplate, textWithoutBos } from './study-template.js'
+import { textWithoutBos } from './study-template.js'
 import type { TemplateStudy } from './study-template.js'
 
-export interface StopsRequest extends SpecialTokens {
-  /** Texts of all eos ids (generation_config, config, tokenizer), in that order. */
-  readonly eosTokens: readonly string[]
-  readonly chatTemplate?: string | undefined
-}
-
-/** Stops for a model, without duplicates: eos texts first, then the end of an answer. A template that cannot be rendered adds nothing. */
-export async function modelfileStops(request: StopsRequest): Promise<readonly string[]> {
-  const study = request.chatTemplate === undefined ? undefined : await studyChatTemplate(request.chatTemplate, request)
-  return stopsOf(study === undefined || 'failed' in study ? undefined : study, request.eosTokens)
-}
-
-/** The same, from a study that is at hand. */
+/** Stops for a model, without duplicates: the texts of its eos ids first, then the end of an answer. Without a study (no template, or none that can be rendered) only the first. */
 export function stopsOf(study: TemplateStudy | undefined, eosTokens: readonly string[]): readonly string[] {
   const ends = eosTokens.filter((token) => token !== '')
   if (study === undefined) return unique(ends)

@@ -7,7 +7,7 @@
 import { readBackwards } from '../architectures/backwards.js'
 import { isEncodedType, isReadableType } from '../core/arithmetic.js'
 import { UnsupportedError } from '../core/errors.js'
-import type { KeyValue } from '../core/key-value.js'
+import { textOf, type KeyValue } from '../core/key-value.js'
 import type { GgufFacts, Model } from '../core/model.js'
 import { toQuantType } from '../core/stored-types.js'
 import type { WeightedAdapter } from '../merge/combine.js'
@@ -42,7 +42,7 @@ export interface RegGufRequest {
 /** @throws ToolkitError */
 export async function planRegguf(request: RegGufRequest): Promise<Plan> {
   const { base, quantize } = request
-  const architecture = textOf(base.gguf.keyValues, 'general.architecture')
+  const architecture = textOf(base.gguf.keyValues, 'general.architecture') ?? ''
   const backwards = request.adapters.length === 0 ? undefined : readBackwards(architecture, base.gguf.keyValues, base.label)
   const merged = mergeModel(base, request.adapters, backwards)
   const stored = draftsOf(merged, base.gguf)
@@ -94,7 +94,7 @@ export async function planRegguf(request: RegGufRequest): Promise<Plan> {
 /** What {@link planSizes} wants to know of a GGUF. @throws ToolkitError */
 export function sizesOfGguf(base: RegGufRequest['base'], adapters: readonly WeightedAdapter[], quantize: Omit<QuantizeRequest, 'fileType'>): SizesRequest {
   const { keyValues, alignment } = base.gguf
-  const architecture = textOf(keyValues, 'general.architecture')
+  const architecture = textOf(keyValues, 'general.architecture') ?? ''
   const drafts = draftsOf(mergeModel(base, adapters, adapters.length === 0 ? undefined : readBackwards(architecture, keyValues, base.label)), base.gguf)
   const draft: SizesRequest['draft'] = (fileType, more) =>
     quantizeStage(drafts, keyValues, architecture, { ...quantize, file: base.label, fileType, options: { ...quantize.options, ...more } })
@@ -129,9 +129,4 @@ function defaultName({ base, adapters, split }: RegGufRequest, typeName: string)
   if (typeName !== '') return `${withoutTypeName(stem)}-${typeName}.gguf`
   const isMoved = base.gguf.parts.length > 1 || split?.maxBytes !== undefined || split?.maxTensors !== undefined
   return adapters.length === 0 && isMoved ? `${stem}.gguf` : `${stem}-merged.gguf`
-}
-
-function textOf(keyValues: readonly KeyValue[], wanted: string): string {
-  const value = keyValues.find(({ key }) => key === wanted)?.value
-  return value?.type === 'string' ? value.value : ''
 }

@@ -5,7 +5,7 @@
  *
  * Law: llama-quant.cpp `llama_model_quantize_impl` (llama.cpp 0c1e570), by src/quantize/policy.ts.
  */
-import type { KeyValue } from '../core/key-value.js'
+import { valueOf, type KeyValue } from '../core/key-value.js'
 import { isBlockType, type QuantType } from '../core/quant-types.js'
 import { tensorsOf, type RowProgram } from '../core/row-program.js'
 import type { Imatrix } from '../formats/imatrix/imatrix-entry.js'
@@ -92,7 +92,7 @@ function quantized(
 
 /** What the metadata says of itself. */
 function fileTypeOf(keyValues: readonly KeyValue[]): number | undefined {
-  const value = keyValues.find(({ key }) => key === 'general.file_type')?.value
+  const value = valueOf(keyValues, 'general.file_type')
   return value?.type === 'u32' ? value.value : undefined
 }
 

@@ -3,8 +3,10 @@
  *
  * Law: gguf-py quants.py and ggml-quants.c `quantize_row_*_ref` (llama.cpp 0c1e570), which agree in every byte.
  */
+import { bytesOf } from '../core/bytes.js'
 import { InternalError } from '../core/errors.js'
 import { narrowBf16s, narrowF16, narrowF16s } from '../core/float16.js'
+import { roundHalfAway } from './block-numbers.js'
 
 const Q8_0_ELEMENTS = 32
 const Q8_0_BYTES = 34
@@ -13,7 +15,7 @@ type Encoder = (from: Float32Array, into: Uint8Array) => void
 
 /** How plain types and q8_0 are written; the other block types: block-encoders.ts. NaN and infinity are kept by the float types; the engine refuses them for the others. */
 export const ENCODERS: Readonly<Record<'f32' | 'f16' | 'bf16' | 'q8_0', Encoder>> = {
-  f32: (from, into) => into.set(new Uint8Array(from.buffer, from.byteOffset, from.byteLength)),
+  f32: (from, into) => into.set(bytesOf(from)),
   f16: (from, into) => narrowF16s(bitsOf(from), halves(into)),
   bf16: (from, into) => narrowBf16s(bitsOf(from), halves(into)),
   q8_0: encodeQ8_0,
@@ -39,11 +41,6 @@ function encodeQ8_0(from: Float32Array, into: Uint8Array): void {
     into[out + 1] = half >>> 8
     for (let i = 0; i < Q8_0_ELEMENTS; i++) into[out + 2 + i] = roundHalfAway(Math.fround(from[start + i]! * inverse))
   }
-}
-
-/** C's roundf. Exact: the sum of an f32 below 128 and 0.5 is exact in f64. */
-function roundHalfAway(value: number): number {
-  return value < 0 ? -Math.floor(0.5 - value) : Math.floor(value + 0.5)
 }
 
 function bitsOf(values: Float32Array): Uint32Array {

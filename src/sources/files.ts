@@ -8,7 +8,7 @@
 import { constants, statSync, type Stats } from 'node:fs'
 import { open, readdir, stat, type FileHandle } from 'node:fs/promises'
 import { basename, join, resolve } from 'node:path'
-import { cutShort, memorySource, type ByteSource, type FileDescriptor, type Folder, type FolderEntry, type OpenBytes } from '../core/bytes.js'
+import { boundedSource, cutShort, memorySource, type ByteSource, type FileDescriptor, type Folder, type FolderEntry, type OpenBytes } from '../core/bytes.js'
 import { openDerived } from '../core/derived-bytes.js'
 import { FileSystemError, FormatError } from '../core/errors.js'
 import { compareNames } from '../formats/safetensors/name-order.js'
@@ -118,17 +118,7 @@ function isRegularFile(folder: string, name: string): boolean {
 }
 
 function fileSource(descriptor: FileDescriptor): ByteSource {
-  const { name, byteLength } = descriptor
-  return {
-    name,
-    byteLength,
-    descriptor,
-    async read(into, position) {
-      if (position < 0 || position + into.byteLength > byteLength) throw cutShort(name, position, into.byteLength, byteLength)
-      if (into.byteLength === 0) return
-      await withHandle(descriptor, (handle) => fill(handle, descriptor, into, position))
-    },
-  }
+  return boundedSource(descriptor, (into, position) => withHandle(descriptor, (handle) => fill(handle, descriptor, into, position)))
 }
 
 async function withHandle(descriptor: FileDescriptor, use: (handle: FileHandle) => Promise<void>): Promise<void> {

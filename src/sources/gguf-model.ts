@@ -4,7 +4,7 @@
  */
 import { basename, dirname, join } from 'node:path'
 import { FormatError, UnsupportedError } from '../core/errors.js'
-import type { KeyValue } from '../core/key-value.js'
+import { textOf, valueOf, type KeyValue } from '../core/key-value.js'
 import type { GgufFacts, Model } from '../core/model.js'
 import { fromQuantType } from '../core/stored-types.js'
 import type { TensorInfo } from '../core/tensor-info.js'
@@ -81,11 +81,6 @@ function checkParts(parts: readonly Part[]): void {
 }
 
 function numberOf(keyValues: readonly KeyValue[], wanted: string): number | undefined {
-  const value = keyValues.find(({ key }) => key === wanted)?.value
+  const value = valueOf(keyValues, wanted)
   return value?.type === 'u16' || value?.type === 'u32' || value?.type === 'i32' ? value.value : undefined
-}
-
-function textOf(keyValues: readonly KeyValue[], wanted: string): string | undefined {
-  const value = keyValues.find(({ key }) => key === wanted)?.value
-  return value?.type === 'string' ? value.value : undefined
 }

@@ -9,7 +9,7 @@
  * does not fit its type, or what libggml would not read back, is an error.
  */
 import { FormatError, InternalError, UnsupportedError } from '../../core/errors.js'
-import type { KeyValue, MetadataValue } from '../../core/key-value.js'
+import { valueOf, type KeyValue, type MetadataValue } from '../../core/key-value.js'
 import { QUANT_TYPES } from '../../core/quant-types.js'
 import { shown, writeText } from './byte-text.js'
 import { checkTensor, headerBytes, type TensorEntry } from './header-size.js'
@@ -180,7 +180,7 @@ interface WriteRow<N> {
 
 function checkAlignment(keyValues: readonly KeyValue[], alignment: number): void {
   if (!isPowerOfTwo(alignment)) throw new InternalError(`alignment ${alignment} is not a power of two.`)
-  const said = keyValues.find(({ key }) => key === ALIGNMENT_KEY)?.value
+  const said = valueOf(keyValues, ALIGNMENT_KEY)
   const found = said === undefined ? DEFAULT_ALIGNMENT : said.type === 'u32' ? said.value : undefined
   if (found !== alignment) throw new InternalError(`${ALIGNMENT_KEY} must be a u32 of ${alignment}, the alignment that is written.`)
 }

@@ -11,7 +11,7 @@
 import type { ByteSource } from '../../core/bytes.js'
 import { FormatError, UnsupportedError } from '../../core/errors.js'
 import { lfsPointer } from '../../core/json.js'
-import type { KeyValue } from '../../core/key-value.js'
+import { valueOf, type KeyValue } from '../../core/key-value.js'
 import { HeaderCursor } from './header-cursor.js'
 import { LEAST_KEY_VALUE_BYTES, readKeyValues } from './metadata-reader.js'
 import { type GgufTensor, LEAST_TENSOR_INFO_BYTES, placeTensors, readTensorClaims } from './tensor-list.js'
@@ -62,7 +62,7 @@ function checkVersion(version: number, file: string): 2 | 3 {
 }
 
 function alignmentOf(keyValues: readonly KeyValue[], file: string): number {
-  const value = keyValues.find(({ key }) => key === ALIGNMENT_KEY)?.value
+  const value = valueOf(keyValues, ALIGNMENT_KEY)
   if (value === undefined) return DEFAULT_ALIGNMENT
   if (value.type !== 'u32') throw new FormatError(`${ALIGNMENT_KEY} has type ${value.type}; u32 is wanted.`, { file })
   if (!isPowerOfTwo(value.value)) throw new FormatError(`${ALIGNMENT_KEY} is ${value.value}; a power of two is wanted.`, { file })

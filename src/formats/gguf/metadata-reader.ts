@@ -10,6 +10,13 @@ import { decodeKeepingBytes, decodeStrict, shown } from './byte-text.js'
 import type { HeaderCursor } from './header-cursor.js'
 import { BIG_TYPES, type BigType, isBigType, isNumberType, MAX_KEY_BYTES, NUMBER_TYPES, type NumberType, type ValueType, valueTypeOf } from './wire-types.js'
 
+/** How an array of one numeric type is read. */
+interface ListRow<N> {
+  readonly bytes: number
+  readonly read: (view: DataView, at: number) => N
+  readonly List: new (length: number) => { readonly length: number; [index: number]: N }
+}
+
 const ITEMS_AT_ONCE = 8192 // of an array of numbers: at most 64 KiB
 
 /** Bytes that the shortest key-value takes: key length, one letter, type, one byte. */
@@ -75,8 +82,8 @@ async function readArray(cursor: HeaderCursor, key: string, file: string): Promi
   await cursor.need(8, 'the length of an array')
   if (items === 'string') return { type: 'array', items, value: await readStrings(cursor, cursor.count(8, 'an array of strings')) }
   if (items === 'bool') return { type: 'array', items, value: await readBooleans(cursor, cursor.count(1, 'an array of booleans')) }
-  if (isNumberType(items)) return { type: 'array', items, value: await readNumbers(cursor, items) }
-  return { type: 'array', items, value: await readBigIntegers(cursor, items) }
+  if (isNumberType(items)) return { type: 'array', items, value: await readNumbers<number>(cursor, items, NUMBER_TYPES[items]) }
+  return { type: 'array', items, value: await readNumbers<bigint>(cursor, items, BIG_TYPES[items]) }
 }
 
 async function readStrings(cursor: HeaderCursor, count: number): Promise<string[]> {
@@ -101,19 +108,7 @@ async function readBooleans(cursor: HeaderCursor, count: number): Promise<boolea
   return booleans
 }
 
-async function readNumbers(cursor: HeaderCursor, type: NumberType): Promise<ArrayLike<number>> {
-  const row = NUMBER_TYPES[type]
-  const list = new row.List(cursor.count(row.bytes, `an array of ${type}`))
-  for (let i = 0; i < list.length;) {
-    const end = Math.min(list.length, i + ITEMS_AT_ONCE)
-    await cursor.need((end - i) * row.bytes, `an array of ${type}`)
-    for (; i < end; i++) list[i] = cursor.number(row)
-  }
-  return list
-}
-
-async function readBigIntegers(cursor: HeaderCursor, type: BigType): Promise<ArrayLike<bigint>> {
-  const row = BIG_TYPES[type]
+async function readNumbers<N>(cursor: HeaderCursor, type: NumberType | BigType, row: ListRow<N>): Promise<ArrayLike<N>> {
   const list = new row.List(cursor.count(row.bytes, `an array of ${type}`))
   for (let i = 0; i < list.length;) {
     const end = Math.min(list.length, i + ITEMS_AT_ONCE)
