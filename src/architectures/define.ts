@@ -3,6 +3,7 @@
  * transform or type does not compile); it checks what types cannot see, once, when the module is loaded.
  */
 import { InternalError } from '../core/errors.js'
+import type { TokenizerRecipe } from '../core/tokenizer-recipes.js'
 import type { ExtraName } from './extras.js'
 import type { HparamRow } from './hparams.js'
 import { ROLES, type Role } from './roles.js'
@@ -33,9 +34,6 @@ export interface ClassVariant {
   readonly without?: readonly Role[]
 }
 
-/** How the tokenizer is found and written; src/tokenizers knows the recipes. */
-export type TokenizerRecipe = 'llama'
-
 export interface ArchitectureDefinition {
   /** Name in `general.architecture`, and prefix of its keys. */
   readonly gguf: string
@@ -46,6 +44,7 @@ export interface ArchitectureDefinition {
   /** In the reference's writing order. */
   readonly hparams: readonly HparamRow[]
   readonly tensors: readonly TensorRow[]
+  /** How the tokenizer is found and written. */
   readonly tokenizer: TokenizerRecipe
   /** Tensors that are computed; they come first. */
   readonly extras?: readonly ExtraName[]
