@@ -290,7 +290,7 @@ describe('recognising adapters', () => {
     ['loralib', { 'lora.pt': bytes }, UnsupportedError, /loralib/],
     ['kohya', { 'style.safetensors': bytes }, UnsupportedError, /kohya/],
     ['a GGUF', { 'lora.gguf': bytes }, UnsupportedError, /GGUF/],
-    ['a whole model', { 'config.json': '{}', 'model.safetensors': bytes }, UsageError, /whole model, not an adapter/],
+    ['a whole model', { 'config.json': '{}', 'model.safetensors': bytes }, UsageError, /this is a whole model.*nothing to merge: run to-gguf on it/],
     ['an empty folder', {}, FileSystemError, /nothing found/],
   ] as const) {
     it(`refuses ${what} by name`, async () => assert.rejects(openAdapterFile(memoryFolder(files, 'some-folder')), refused(kind, reason)))

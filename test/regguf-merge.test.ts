@@ -92,6 +92,15 @@ describe('adapters in a GGUF that keeps its types', () => {
     })
   }
 
+  it('copies the file and warns when no adapter has a weight', async (t) => {
+    const folder = workspace(t, 'regguf')
+    const [model, path] = [await baseGguf(folder, 'q8_0'), adapterIn(folder)]
+    const { warnings } = await made(join(folder, 'out.gguf'), { model, adapters: [{ path, weight: 0 }] })
+    assert.deepEqual(warnings, ['no adapter has a weight other than 0: the output equals the base'])
+    assertSameBytes(readFileSync(join(folder, 'out.gguf')), readFileSync(model))
+    assert.deepEqual((await planGguf({ model, adapters: [{ path }], outfile: join(folder, 'other.gguf') })).warnings, [])
+  })
+
   for (const [what, config, scale] of [
     ['rsLoRA', { use_rslora: true }, () => 8 / Math.sqrt(4)],
     [

@@ -3,10 +3,11 @@
  * row that recognises a folder has it. Formats that are not read yet are rows too, so that they are refused by name.
  */
 import { readAll } from '../core/bytes.js'
-import { FileSystemError, nameList, quoted, UnsupportedError, UsageError } from '../core/errors.js'
+import { UnsupportedError } from '../core/errors.js'
 import { parseJsonObject, type JsonObject } from '../core/json.js'
 import type { AdapterFile, AdapterFolder } from './adapter-file.js'
 import { MAX_CONFIG_BYTES, openPeftAdapter, PEFT_CONFIG } from './peft.js'
+import { isTrainingFile, isWholeModel, noAdapter } from './training-folder.js'
 
 /** What a format is recognised by. */
 interface Clues {
@@ -74,33 +75,5 @@ function notYet(name: string, wayOut: string, recognise: (clues: Clues) => boole
 }
 
 function someFile(folder: AdapterFolder, ending: string): boolean {
-  return folder.entries.some(({ name }) => name.endsWith(ending))
-}
-
-function isWholeModel(folder: AdapterFolder): boolean {
-  return (
-    folder.has('config.json') ||
-    folder.entries.some(({ name }) => /^(?:model|pytorch_model)(?:-\d+-of-\d+)?\.(?:safetensors|bin)(?:\.index\.json)?$/.test(name))
-  )
-}
-
-function noAdapter(folder: AdapterFolder): UsageError | FileSystemError {
-  const checkpoints = (folder.folders ?? [])
-    .flatMap((name) => {
-      const step = /^checkpoint-(\d{1,12})$/.exec(name)?.[1]
-      return step === undefined ? [] : [{ name, step: Number(step) }]
-    })
-    .sort((a, b) => a.step - b.step)
-  const newest = checkpoints.at(-1)
-  if (newest !== undefined) {
-    const names = checkpoints.map(({ name }) => name)
-    return new FileSystemError(`holds no ${PEFT_CONFIG} itself, but ${nameList(names, 8)}: name one of them; the newest is ${quoted(newest.name)}.`, {
-      file: folder.label,
-    })
-  }
-  if (isWholeModel(folder)) {
-    return new UsageError(`is a whole model, not an adapter (no ${PEFT_CONFIG}): the base comes first, then the adapters.`, { file: folder.label })
-  }
-  const found = folder.entries.length === 0 ? 'nothing' : nameList(folder.entries.map(({ name }) => name))
-  return new FileSystemError(`holds no adapter: ${PEFT_CONFIG} wanted, ${found} found.`, { file: folder.label })
+  return folder.entries.some(({ name }) => name.endsWith(ending) && !isTrainingFile(name))
 }

@@ -64,9 +64,10 @@ const MOST_TOKENS = 1_048_576
  * Reads the facts.
  * @param config  the parsed file
  * @param file    its name, for messages
+ * @param beside  what lies beside it: `converted`, a folder with the same adapter as plain LoRA
  * @throws FormatError for values of the wrong kind, UnsupportedError for what is not plain LoRA
  */
-export function readPeftConfig(config: JsonObject, file: string): PeftConfig {
+export function readPeftConfig(config: JsonObject, file: string, beside: { readonly converted?: string | undefined } = {}): PeftConfig {
   const peftType = readString(config, 'peft_type', file)
   if (peftType === undefined) throw new FormatError('has no "peft_type": this is not the adapter_config.json of a PEFT adapter.', { file })
   const refused = refusedPeftType(peftType)
@@ -93,11 +94,11 @@ export function readPeftConfig(config: JsonObject, file: string): PeftConfig {
     taskType: readString(config, 'task_type', file),
     peftVersion: readString(config, 'peft_version', file),
   }
-  refuseOtherThanKnown(config, facts, init, file)
+  refuseOtherThanKnown(config, facts, init, file, beside.converted)
   return facts
 }
 
-function refuseOtherThanKnown(config: JsonObject, { peftType }: PeftConfig, initField: string | undefined, file: string): void {
+function refuseOtherThanKnown(config: JsonObject, { peftType }: PeftConfig, initField: string | undefined, file: string, converted?: string): void {
   for (const { field, what, wayOut } of REFUSED_FIELDS) {
     if (saysSomething(config.get(field))) throw new UnsupportedError(`peft_type ${peftType} with ${quoted(field)} (${what}) ${wayOut}`, { file })
   }
@@ -112,7 +113,9 @@ function refuseOtherThanKnown(config: JsonObject, { peftType }: PeftConfig, init
     ? 'this initialisation changes the base before training, so merging into the original base gives wrong weights'
     : 'this initialisation is not known here and may have changed the base, or the formula'
   const wayOut = known
-    ? 'convert the adapter to plain LoRA (PEFT: save_pretrained with path_initial_model_for_weight_conversion).'
+    ? converted === undefined
+      ? 'convert the adapter to plain LoRA (PEFT: save_pretrained with path_initial_model_for_weight_conversion).'
+      : `name the folder ${quoted(converted)} in it, which holds the adapter converted to plain LoRA.`
     : "merge it with PEFT's merge_and_unload() and give the result as the base."
   throw new UnsupportedError(`peft_type ${peftType} with ${quoted(initField)} ${valueText(init)}: ${why}; ${wayOut}`, { file })
 }

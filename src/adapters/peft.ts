@@ -15,6 +15,7 @@ import type { AdapterFile, AdapterFolder, AdapterModule, Fact } from './adapter-
 import { readPeftConfig, type PeftConfig } from './peft-config.js'
 import { readModules } from './peft-modules.js'
 import { peftTypeRow } from './peft-types.js'
+import { convertedFolder, isTrainingFile, trainingNotes } from './training-folder.js'
 
 /** An opened PEFT adapter: what every format gives, and its config. */
 export interface PeftAdapterFile extends AdapterFile {
@@ -34,12 +35,14 @@ export const MAX_CONFIG_BYTES = 16 * 1024 * 1024 // largest seen: 1.4 MB (EVA ra
  */
 export async function openPeftAdapter(folder: AdapterFolder, weightsName?: string): Promise<PeftAdapterFile> {
   const configSource = await folder.open(PEFT_CONFIG)
-  const config = readPeftConfig(parseJsonObject(await readAll(configSource, MAX_CONFIG_BYTES), configSource.name), configSource.name)
+  const config = readPeftConfig(parseJsonObject(await readAll(configSource, MAX_CONFIG_BYTES), configSource.name), configSource.name, {
+    converted: convertedFolder(folder),
+  })
   const name = weightsName ?? findWeights(folder)
   const source = await folder.open(name)
   const tensors = await readTensors(source)
   const modules = readModules(tensors, config, source.name, configSource.name)
-  const notes = [...checkTargets(modules, config, configSource.name), ...classifierNotes(modules, config)]
+  const notes = [...checkTargets(modules, config, configSource.name), ...classifierNotes(modules, config), ...trainingNotes(folder)]
   return {
     label: folder.label,
     kind: kindOf(config),
@@ -62,7 +65,7 @@ function kindOf({ peftType, rankStabilized, dora }: PeftConfig): string {
 function findWeights(folder: AdapterFolder): string {
   if (folder.has(PEFT_WEIGHTS)) return PEFT_WEIGHTS
   if (folder.has(PEFT_TORCH_WEIGHTS)) return PEFT_TORCH_WEIGHTS
-  const others = folder.entries.map((entry) => entry.name).filter((name) => name.endsWith('.safetensors') || name.endsWith('.bin'))
+  const others = folder.entries.map((entry) => entry.name).filter((name) => (name.endsWith('.safetensors') || name.endsWith('.bin')) && !isTrainingFile(name))
   const found = others.length > 0 ? `, only ${nameList(others)}` : ''
   throw new FileSystemError(`${PEFT_CONFIG} is here, ${PEFT_WEIGHTS} is not${found}.`, { file: folder.label })
 }

@@ -3,6 +3,7 @@
  * rules of its format. Reads headers only; with `hash` all tensor data, in pieces of 1 MiB. Data only: cli prints it.
  */
 import { openAdapterFile } from '../adapters/formats.js'
+import { isTrainingFile } from '../adapters/training-folder.js'
 import { readAll, type ByteSource } from '../core/bytes.js'
 import { lastPart } from '../core/paths.js'
 import { FileSystemError, FormatError, nameList } from '../core/errors.js'
@@ -82,16 +83,13 @@ async function inspectJson(source: ByteSource, name: string): Promise<Inspection
 
 const MODEL_FILE = /^(?:model.*\.safetensors|pytorch_model.*\.bin)$/
 
-/** What trainers leave beside the weights, in files that hold more than tensors. */
-const OF_A_TRAINING = /^(?:training_args|optimizer|scheduler|scaler|rng_state.*)\./
-
 async function inspectFolder(folder: LocalFolder, hash: boolean): Promise<Inspection> {
   if (folder.has(INDEX_NAME) || folder.has('pytorch_model.bin.index.json') || folder.entries.some(({ name }) => MODEL_FILE.test(name)))
     return inspectModel(folder, hash)
   if (folder.has(ADAPTER_CONFIG)) return inspectAdapter(folder, hash)
   const names = folder.entries.map(({ name }) => name)
   const weights = names.filter((name) => /\.(?:safetensors|gguf)$/i.test(name))
-  const torch = weights.length > 0 ? [] : names.filter((name) => TORCH_EXTENSION.test(name) && !OF_A_TRAINING.test(name))
+  const torch = weights.length > 0 ? [] : names.filter((name) => TORCH_EXTENSION.test(name) && !isTrainingFile(name))
   if (weights.length + torch.length > 0) return inspectLooseFiles(folder, [...weights, ...torch], hash)
   if (folder.has(CONFIG)) return inspectJsonOf(folder)
   if (folder.brokenLinks.length > 0) throw new FileSystemError(`${nameList(folder.brokenLinks)} is a link that leads to no file.`, { file: folder.label })

@@ -88,6 +88,11 @@ export function mergeDecisions({ adapters }: MergedModel): string[] {
   )
 }
 
+/** What to worry about when adapters were given and none is left. */
+export function weightlessWarnings(given: readonly WeightedAdapter[], { adapters }: MergedModel): string[] {
+  return given.length > 0 && adapters.length === 0 ? ['no adapter has a weight other than 0: the output equals the base'] : []
+}
+
 function appliedDelta({ delta, weight, adapter }: WeightedDelta): AppliedDelta {
   return { adapter, module: delta.module, variant: delta.variant, rank: delta.rank, scale: effectiveScale(delta, weight) }
 }

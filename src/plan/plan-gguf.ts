@@ -10,7 +10,7 @@ import { defaultFileName, fillTemplate } from '../model-card/file-name.js'
 import { ALL_FILE_TYPES, isConverterFileType, type AnyFileType } from '../quantize/file-types.js'
 import { layOutGguf, type SplitLimits } from './gguf-layout.js'
 import { asksForQuantizer, autoType, draftGguf, readGgufSource, type GgufSource, type GgufSourceRequest } from './gguf-source.js'
-import { mergeDecisions } from './merged-tensors.js'
+import { mergeDecisions, weightlessWarnings } from './merged-tensors.js'
 import { nameWarnings } from './name-warnings.js'
 import { planModelfile } from './plan-modelfile.js'
 import type { Plan, PlannedTensor } from './plan.js'
@@ -82,10 +82,7 @@ export async function planGguf(request: GgufRequest): Promise<Plan> {
       ...general.notes,
       ...(modelfile?.notes ?? []),
     ],
-    warnings: [
-      ...nameWarnings(name, fileType),
-      ...(request.adapters.length > 0 && merged.adapters.length === 0 ? ['no adapter has a weight other than 0: the output equals the base'] : []),
-    ],
+    warnings: [...nameWarnings(name, fileType), ...weightlessWarnings(request.adapters, merged)],
     options: request.options,
   }
 }

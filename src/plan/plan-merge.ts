@@ -13,7 +13,7 @@ import { compareNames } from '../formats/safetensors/name-order.js'
 import { encodeShardIndex, INDEX_NAME } from '../formats/safetensors/shard-index.js'
 import type { WeightedAdapter } from '../merge/combine.js'
 import { withIdentity } from './identity.js'
-import { mergeDecisions, mergeModel, type ConfigChanges, type MergedTensor } from './merged-tensors.js'
+import { mergeDecisions, mergeModel, weightlessWarnings, type ConfigChanges, type MergedTensor } from './merged-tensors.js'
 import type { Plan, PlannedFile, PlannedTensor, SideFile, TensorProgram } from './plan.js'
 import { cutShards, type PlannedShard } from './shards.js'
 import { copiedFiles, mergedConfig, type TokenizerFiles } from './side-files.js'
@@ -65,7 +65,7 @@ export async function planMerge(request: MergeRequest): Promise<Plan> {
     keyValues: [],
     clampOverflow: request.clampOverflow ?? false,
     decisions,
-    warnings: merged.adapters.length === 0 ? ['no adapter has a weight other than 0: the output equals the base'] : [],
+    warnings: weightlessWarnings(request.adapters, merged),
     options: request.options,
   }
 }
