@@ -310,6 +310,37 @@ describe('the kernels of the sum', WITH_KERNELS, () => {
     )
   })
 
+  it('count what f16 and bf16 lose of a delta as the twin does, and as rounding shows', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 0, max: 70 }), fc.integer(), fc.tuple(fc.boolean(), fc.boolean()), (count, seed, inside) => {
+        inArena((_, arithmetic) => {
+          const random = new Seeded(seed)
+          const W = Float32Array.from(random.weights(count))
+          const scales = [0, 1e-6, 1e-5, 1e-4, 1e-2, 1e9]
+          const delta = Float32Array.from(random.weights(count, 1), (one, i) => one * (scales[(i + seed) % scales.length] ?? 0))
+          for (const type of ['f16', 'bf16'] as const) {
+            const [before, after] = [new Uint8Array(count * 2), new Uint8Array(count * 2)]
+            PLAIN_ARITHMETIC.encode(type, W, before, count)
+            PLAIN_ARITHMETIC.encode(
+              type,
+              W.map((w, i) => Math.fround(w + (delta[i] ?? 0))),
+              after,
+              count,
+            )
+            const changed = delta.filter((one) => one !== 0).length
+            const lost = delta.filter((one, i) => one !== 0 && before[2 * i] === after[2 * i] && before[2 * i + 1] === after[2 * i + 1]).length
+            for (const counting of [PLAIN_ARITHMETIC, arithmetic]) {
+              const losses = { changed: 3, lost: 1 }
+              counting.countLost(type, put(W, inside[0]), put(delta, inside[1]), losses)
+              assert.deepEqual(losses, { changed: 3 + changed, lost: 1 + lost }, type)
+            }
+          }
+        })
+      }),
+      { numRuns: 200 },
+    )
+  })
+
   it('find the largest magnitude, NaN above infinity above all numbers', () => {
     fc.assert(
       fc.property(anyBits, fc.boolean(), (bits, inside) => {

@@ -1,6 +1,6 @@
 /** Binds the plain-JS truth to the interface that the engine calls, and the kernels, which give the same bytes. */
 import { bytesOf } from '../core/bytes.js'
-import { widenBf16s, widenF16s } from '../core/float16.js'
+import { narrowBf16, narrowF16, widenBf16s, widenF16s } from '../core/float16.js'
 import { Arena } from '../kernels/arena.js'
 import { createKernelArithmetic, type TileArithmetic } from '../kernels/kernel-arithmetic.js'
 import { openKernels } from '../kernels/load.js'
@@ -32,6 +32,18 @@ export const PLAIN_ARITHMETIC: TileArithmetic = {
     norms.delta += sumOfParts(ofDelta)
     norms.weight += sumOfParts(ofWeight)
     add(into, delta)
+  },
+
+  countLost(type, W, delta, losses) {
+    const narrow = type === 'f16' ? narrowF16 : narrowBf16
+    const merged = W.slice()
+    add(merged, delta)
+    const [before, after] = [new Uint32Array(W.buffer, W.byteOffset, W.length), new Uint32Array(merged.buffer)]
+    for (let i = 0; i < W.length; i++) {
+      if (delta[i] === 0) continue
+      losses.changed++
+      if (narrow(before[i]!) === narrow(after[i]!)) losses.lost++
+    }
   },
 
   largestMagnitude(values) {

@@ -2,7 +2,7 @@
  * Evaluates row programs: rows [first, first + count) of an output tensor as f32, in memory bounded by the tile. The one
  * place that knows what each node of core/row-program.ts means.
  */
-import { isReadableType, type ReadableType } from '../core/arithmetic.js'
+import { isReadableType, type EncodedType, type ReadableType } from '../core/arithmetic.js'
 import { bytesOf, floatsOf } from '../core/bytes.js'
 import { elementBytes as bytesOfElement, isPlainFloat } from '../core/dtypes.js'
 import { InternalError, MismatchError } from '../core/errors.js'
@@ -12,7 +12,7 @@ import { storedBytes } from '../core/stored-types.js'
 import { readStrided } from '../core/strided-view.js'
 import type { TensorInfo } from '../core/tensor-info.js'
 import type { Arena } from '../kernels/arena.js'
-import type { Norms, TileArithmetic } from '../kernels/kernel-arithmetic.js'
+import type { Losses, NarrowType, Norms, TileArithmetic } from '../kernels/kernel-arithmetic.js'
 import type { Workshop } from './arithmetic.js'
 import {
   evaluateBecome,
@@ -27,14 +27,17 @@ import {
   evaluateStack,
   type Bench,
 } from './operations-adapters.js'
+import { giveBack, notFinite, takeNonFinite } from './non-finite.js'
 import type { TileReader } from './tile-reader.js'
 
 const F32_INFINITY = 0x7f80_0000
 
 /** Evaluates programs for one worker. Not reentrant: its buffers lie on the stack of the worker's arena. */
 export class Evaluator implements Bench {
-  /** What merging did since the caller last set them to zero. */
+  /** What merging did since `beginMeasure`. */
   readonly norms: Norms = { delta: 0, weight: 0 }
+  readonly losses: Losses = { changed: 0, lost: 0 }
+  private narrow: NarrowType | undefined
   readonly arithmetic: TileArithmetic
   private readonly reader: TileReader
   private readonly arena: Arena
@@ -50,6 +53,13 @@ export class Evaluator implements Bench {
   forgetFactors(): void {
     this.factors.clear()
     this.arena.forget()
+  }
+
+  /** Sets what is measured to zero. @param type what the rows will be encoded as */
+  beginMeasure(type: EncodedType): void {
+    Object.assign(this.norms, { delta: 0, weight: 0 })
+    Object.assign(this.losses, { changed: 0, lost: 0 })
+    this.narrow = type === 'f16' || type === 'bf16' ? type : undefined
   }
 
   /** Writes rows [first, first + into.length / cols) of `program` into `into`, which the caller owns. */
@@ -96,11 +106,21 @@ export class Evaluator implements Bench {
     const known = this.factors.get(key)
     if (known !== undefined) return known
     const values = floatsOf(this.arena.keep(count * 4))
-    const { delta, weight } = this.norms
-    fill(values)
-    Object.assign(this.norms, { delta, weight })
+    this.unmeasured(() => fill(values))
     this.factors.set(key, values)
     return values
+  }
+
+  unmeasured(run: () => void): void {
+    const [norms, losses] = [{ ...this.norms }, { ...this.losses }]
+    run()
+    Object.assign(this.norms, norms)
+    Object.assign(this.losses, losses)
+  }
+
+  addMeasured(into: Float32Array, delta: Float32Array): void {
+    if (this.narrow !== undefined) this.arithmetic.countLost(this.narrow, into, delta, this.losses)
+    this.arithmetic.addDelta(into, delta, this.norms)
   }
 
   private round({ input, type }: Extract<RowProgram, { op: 'round' }>, first: number, into: Float32Array): void {
@@ -132,11 +152,11 @@ export class Evaluator implements Bench {
 
   private add({ base, deltas }: Extract<RowProgram, { op: 'add' }>, first: number, into: Float32Array): void {
     this.rows(base, first, into)
-    const kept = this.takeNonFinite(into)
+    const kept = this.hasNonFinite(into) ? takeNonFinite(into) : new Map<number, number>()
     this.borrowFloats(into.length, (sum) => {
       this.sumOf(deltas, first, sum)
       for (const index of kept.keys()) sum[index] = 0
-      this.arithmetic.addDelta(into, sum, this.norms)
+      this.addMeasured(into, sum)
     })
     if (this.hasNonFinite(into)) throw this.grewTooLarge(base, first, into)
     giveBack(into, kept)
@@ -250,35 +270,9 @@ export class Evaluator implements Bench {
   private hasNonFinite(values: Float32Array): boolean {
     return this.arithmetic.largestMagnitude(values) >= F32_INFINITY
   }
-
-  /** Takes NaN and infinity out of a tile, as bits by index: a sum would quiet a NaN or change its payload, and the norms would be lost. */
-  private takeNonFinite(values: Float32Array): Map<number, number> {
-    const taken = new Map<number, number>()
-    if (!this.hasNonFinite(values)) return taken
-    const bits = new Uint32Array(values.buffer, values.byteOffset, values.length)
-    for (let i = 0; i < bits.length; i++) {
-      if (Number.isFinite(values[i])) continue
-      taken.set(i, bits[i]!)
-      values[i] = 0
-    }
-    return taken
-  }
 }
 
 function readableType(tensor: TensorInfo): ReadableType {
   if (!isReadableType(tensor.dtype)) throw new InternalError(`${tensor.dtype} cannot be read as f32 rows`, { file: tensor.source.name, tensor: tensor.name })
   return tensor.dtype
-}
-
-function notFinite(tensor: TensorInfo, values: Float32Array, first: number): MismatchError {
-  const index = values.findIndex((value) => !Number.isFinite(value))
-  return new MismatchError(`element ${first + index} is ${values[index]}: the adapter is broken (training diverged?).`, {
-    file: tensor.source.name,
-    tensor: tensor.name,
-  })
-}
-
-function giveBack(values: Float32Array, taken: ReadonlyMap<number, number>): void {
-  const bits = new Uint32Array(values.buffer, values.byteOffset, values.length)
-  for (const [index, one] of taken) bits[index] = one
 }

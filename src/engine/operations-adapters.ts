@@ -4,7 +4,7 @@
  */
 import { MismatchError } from '../core/errors.js'
 import { programShape, type RowProgram } from '../core/row-program.js'
-import type { Norms, TileArithmetic } from '../kernels/kernel-arithmetic.js'
+import type { TileArithmetic } from '../kernels/kernel-arithmetic.js'
 import { addColumnSquares, columnFactors, kron, multiply, rescaleRows, scale } from '../merge/reference.js'
 
 type Node<O extends RowProgram['op']> = Extract<RowProgram, { op: O }>
@@ -12,10 +12,13 @@ type Node<O extends RowProgram['op']> = Extract<RowProgram, { op: O }>
 /** What an operation may use of its evaluator. */
 export interface Bench {
   readonly arithmetic: TileArithmetic
-  readonly norms: Norms
   rows(program: RowProgram, first: number, into: Float32Array): void
   borrowFloats(count: number, use: (buffer: Float32Array) => void): void
-  /** Computes something once per output tensor, and keeps it. What is computed for it does not count in the norms. */
+  /** `into = into + delta`, and measures what that changes. */
+  addMeasured(into: Float32Array, delta: Float32Array): void
+  /** Runs something whose changes are no result: they are not measured. */
+  unmeasured(run: () => void): void
+  /** Computes something once per output tensor, and keeps it, unmeasured. */
   kept(key: RowProgram, count: number, fill: (into: Float32Array) => void): Float32Array
 }
 
@@ -108,9 +111,7 @@ export function evaluateRescaleColumns(bench: Bench, program: Node<'rescaleColum
 }
 
 export function evaluateBecome(bench: Bench, { base, changed }: Node<'become'>, first: number, into: Float32Array): void {
-  const { delta, weight } = bench.norms
-  bench.rows(changed, first, into)
-  Object.assign(bench.norms, { delta, weight }) // sums inside are part of this change
+  bench.unmeasured(() => bench.rows(changed, first, into)) // sums inside are part of this change
   bench.borrowFloats(into.length, (before) => {
     bench.rows(base, first, before)
     bench.borrowFloats(into.length, (difference) => {
@@ -119,7 +120,7 @@ export function evaluateBecome(bench: Bench, { base, changed }: Node<'become'>, 
         else if (!Number.isFinite(into[i])) throw becameInfinite(base, first, i, before[i]!, into[i]!)
         else difference[i] = Math.fround(into[i]! - before[i]!)
       }
-      bench.arithmetic.addDelta(before, difference, bench.norms)
+      bench.addMeasured(before, difference)
     })
   })
 }

@@ -24,6 +24,9 @@ export interface TensorResult {
   readonly digest: string
   /** ‖ΔW‖ / ‖W‖ for tensors that adapters changed. */
   readonly deltaRatio?: number
+  /** Elements that adapters changed, and those of them that are as before because f16 or bf16 cannot hold the difference. */
+  readonly changed?: number
+  readonly lost?: number
   /** NaN and infinite elements that were kept. */
   readonly nonFinite: number
 }
@@ -32,16 +35,19 @@ export interface TensorResult {
 export function tensorResults(plan: Plan, job: TileJob): TensorResult[] {
   return plan.tensors.map((tensor, i) => {
     const hash = createHash('sha256')
-    let [delta, weight, nonFinite] = [0, 0, 0]
+    let [delta, weight, nonFinite, changed, lost] = [0, 0, 0, 0, 0]
     for (let tile = job.firstTile[i] ?? 0; tile < (job.firstTile[i + 1] ?? 0); tile++) {
       const record = readRecord(job, tile)
       hash.update(record.digest)
       delta += record.deltaSquares
       weight += record.weightSquares
       nonFinite += record.nonFinite
+      changed += record.changed
+      lost += record.lost
     }
     const digest = `sha256-tiles:${hash.digest('hex')}`
-    return tensor.applied.length === 0 ? { name: tensor.name, digest, nonFinite } : { name: tensor.name, digest, deltaRatio: ratio(delta, weight), nonFinite }
+    const counted = changed === 0 ? {} : { changed, lost }
+    return { name: tensor.name, digest, ...(tensor.applied.length === 0 ? {} : { deltaRatio: ratio(delta, weight), ...counted }), nonFinite }
   })
 }
 
@@ -85,6 +91,7 @@ function tensorEntry(tensor: PlannedTensor, result: TensorResult | undefined): o
     bytes: byteLength,
     from,
     ...(applied.length === 0 ? {} : { adapters: applied, deltaRatio: result?.deltaRatio }),
+    ...(result?.changed === undefined ? {} : { lostToRounding: (result.lost ?? 0) / result.changed }),
     ...(result !== undefined && result.nonFinite > 0 ? { nonFinite: result.nonFinite } : {}),
     digest: result?.digest,
   }

@@ -58,14 +58,14 @@ class TileWorker {
     if (index !== this.current) this.evaluator.forgetFactors()
     this.current = index
     const unit = (tile - this.job.firstTile[index]!) * tensor.tile
-    this.evaluator.norms.delta = 0
-    this.evaluator.norms.weight = 0
     const { program } = tensor
+    this.evaluator.beginMeasure(program.kind === 'rows' ? program.encode : 'f32')
     const mark = this.workshop.arena.mark()
     const { output, position, nonFinite } = program.kind === 'bytes' ? this.copy(program.tensor, tensor, unit) : this.compute(program, tensor, unit)
     this.sinkOf(tensor.file).write(output, tensor.offset + position)
     const digest = createHash('sha256').update(output).digest()
-    writeRecord(this.job, tile, { digest, deltaSquares: this.evaluator.norms.delta, weightSquares: this.evaluator.norms.weight, nonFinite }, output.byteLength)
+    const { norms, losses } = this.evaluator
+    writeRecord(this.job, tile, { digest, deltaSquares: norms.delta, weightSquares: norms.weight, nonFinite, ...losses }, output.byteLength)
     this.workshop.arena.release(mark)
   }
 

@@ -6,7 +6,7 @@ import type { PlannedFile, PlannedTensor, Plan } from '../plan/plan.js'
 import { tileCount } from '../plan/tiles.js'
 import type { InflatedMembers } from './tile-reader.js'
 
-const RECORD_BYTES = 64 // digest 32, ΔW² 8, W² 8, not-finite count 8, padding 8
+const RECORD_BYTES = 72 // digest 32, then f64: ΔW², W², not-finite count, changed and lost elements
 const CONTROL_BYTES = 24 // cursor i32, stop i32, latest tile i32, padding, bytes done i64
 
 /** What a worker needs to work, and nothing else; clonable to a thread. */
@@ -76,17 +76,20 @@ export interface TileRecord {
   readonly deltaSquares: number
   readonly weightSquares: number
   readonly nonFinite: number
+  /** Elements whose delta is not 0, and those of them that the output's type (f16, bf16) rounds away; 0 for other types. */
+  readonly changed: number
+  readonly lost: number
 }
 
 export function writeRecord(job: TileJob, tile: number, record: TileRecord, outputBytes: number): void {
   new Uint8Array(job.records, tile * RECORD_BYTES, 32).set(record.digest)
-  new Float64Array(job.records, tile * RECORD_BYTES + 32, 3).set([record.deltaSquares, record.weightSquares, record.nonFinite])
+  new Float64Array(job.records, tile * RECORD_BYTES + 32, 5).set([record.deltaSquares, record.weightSquares, record.nonFinite, record.changed, record.lost])
   Atomics.add(new BigInt64Array(job.control, 16, 1), 0, BigInt(outputBytes))
 }
 
 export function readRecord(job: TileJob, tile: number): TileRecord {
-  const [deltaSquares = 0, weightSquares = 0, nonFinite = 0] = new Float64Array(job.records, tile * RECORD_BYTES + 32, 3)
-  return { digest: new Uint8Array(job.records, tile * RECORD_BYTES, 32), deltaSquares, weightSquares, nonFinite }
+  const [deltaSquares = 0, weightSquares = 0, nonFinite = 0, changed = 0, lost = 0] = new Float64Array(job.records, tile * RECORD_BYTES + 32, 5)
+  return { digest: new Uint8Array(job.records, tile * RECORD_BYTES, 32), deltaSquares, weightSquares, nonFinite, changed, lost }
 }
 
 /** Output bytes that are written, and the tensor that was begun last. */

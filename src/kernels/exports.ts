@@ -17,6 +17,9 @@ export interface KernelExports {
   readonly add: (into: number, term: number, count: number) => void
   /** Writes the two sums of squares as f64 at `norms`. */
   readonly addDelta: (W: number, delta: number, count: number, norms: number) => void
+  /** Counts of elements that are a multiple of 4; write two u32 at `into`: deltas other than 0, and those of them that the type loses. */
+  readonly countLostF16: (W: number, delta: number, count: number, into: number) => void
+  readonly countLostBf16: (W: number, delta: number, count: number, into: number) => void
   readonly largestMagnitude: (values: number, count: number) => number
 
   readonly encodeQ8_0: ConvertBlocks

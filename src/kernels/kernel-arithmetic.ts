@@ -16,6 +16,17 @@ export interface Norms {
   weight: number
 }
 
+/** Types in which small deltas may be lost. */
+export type NarrowType = 'f16' | 'bf16'
+
+/** Deltas of a merge by their fate in a narrow type. */
+export interface Losses {
+  /** Elements whose delta is not 0. */
+  changed: number
+  /** Those of them that have the same bits as without it, once they are rounded. */
+  lost: number
+}
+
 /** The arithmetic of tiles, with what merging needs beside `Arithmetic`. */
 export interface TileArithmetic extends Arithmetic {
   /**
@@ -23,14 +34,18 @@ export interface TileArithmetic extends Arithmetic {
    * call, and the sum is (0 + 1) + (2 + 3).
    */
   addDelta(into: Float32Array, delta: Float32Array, norms: Norms): void
+  /** Counts what rounding to a narrow type makes of `W + delta`, and adds it to `losses`. Nothing is NaN. */
+  countLost(type: NarrowType, W: Float32Array, delta: Float32Array, losses: Losses): void
   /** The bits of the largest magnitude; those of NaN and infinity are above all others. */
   largestMagnitude(values: Float32Array): number
 }
 
 /** Conversions of halves do eight at a time; the twin does the rest. */
 const HALVES_AT_ONCE = 8
-/** Where addDelta leaves its two f64: in the unused first bytes of the memory. */
-const NORMS_AT = 64
+/** The same for counts of what is lost. */
+const LANES = 4
+/** Where kernels leave their two results: in the unused first bytes of the memory. */
+const RESULTS_AT = 64
 
 type BlockKernel = { [N in keyof KernelExports]: KernelExports[N] extends ConvertBlocks ? N : never }[keyof KernelExports] & `${'encode' | 'decode'}${string}`
 
@@ -94,11 +109,27 @@ export function createKernelArithmetic(kernels: Kernels, twin: TileArithmetic): 
       const [to, from] = [place(arena, into), place(arena, delta)]
       if (to === undefined || from === undefined) twin.addDelta(into, delta, norms)
       else {
-        run.addDelta(to.byteOffset, from.byteOffset, into.length, NORMS_AT)
-        const [ofDelta = 0, ofWeight = 0] = new Float64Array(to.buffer, NORMS_AT, 2)
+        run.addDelta(to.byteOffset, from.byteOffset, into.length, RESULTS_AT)
+        const [ofDelta = 0, ofWeight = 0] = new Float64Array(to.buffer, RESULTS_AT, 2)
         norms.delta += ofDelta
         norms.weight += ofWeight
         copyBack(to, into)
+      }
+      arena.release(mark)
+    },
+
+    countLost(type, W, delta, losses) {
+      const whole = W.length - (W.length % LANES)
+      const mark = arena.mark()
+      const [before, change] = [place(arena, W), place(arena, delta)]
+      if (before === undefined || change === undefined) twin.countLost(type, W, delta, losses)
+      else {
+        const kernel = type === 'f16' ? run.countLostF16 : run.countLostBf16
+        kernel(before.byteOffset, change.byteOffset, whole, RESULTS_AT)
+        const [changed = 0, lost = 0] = new Uint32Array(before.buffer, RESULTS_AT, 2)
+        losses.changed += changed
+        losses.lost += lost
+        if (whole < W.length) twin.countLost(type, W.subarray(whole), delta.subarray(whole), losses)
       }
       arena.release(mark)
     },

@@ -173,6 +173,11 @@ export function halvesOf(values: v128): v128 {
   return v128.or(half, v128.and(i32x4.shr_u(values, 16), constant(F16_SIGN)))
 }
 
+/** The bf16 of four f32 that are no NaN, one in each lane. */
+export function nearestBf16Of(values: v128): v128 {
+  return nearestBf16(values, constant(BELOW_BF16_HALF), constant(ONE))
+}
+
 /** The f16 of one f32 that is no NaN. */
 export function halfOf(value: f32): u32 {
   const bits = reinterpret<u32>(value)
