@@ -3,9 +3,8 @@ import assert from 'node:assert/strict'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
-import { CONFIG_DEFAULTS } from '../src/architectures/config-defaults.js'
 import { architectureKeyValues, readHparams } from '../src/architectures/convert.js'
-import { findArchitecture, supportedArchitectures } from '../src/architectures/registry.js'
+import { FAMILIES, findArchitecture, supportedArchitectures } from '../src/architectures/registry.js'
 import { FormatError, UnsupportedError } from '../src/core/errors.js'
 import { parseJsonObject, type JsonObject } from '../src/core/json.js'
 import type { KeyValue } from '../src/core/key-value.js'
@@ -240,7 +239,7 @@ describe('config defaults', { skip: SKIP_WITHOUT_GOLDEN }, () => {
   it('are those of transformers 5.23', () => {
     const text = readFileSync(join(GOLDEN ?? '', 'config-defaults-5.23.json'), 'utf8').replaceAll('Infinity', 'null') // Python writes what JSON has not
     const { defaults } = JSON.parse(text) as { defaults: Record<string, Record<string, unknown>> }
-    for (const [modelType, { missing, derived }] of CONFIG_DEFAULTS) {
+    for (const [modelType, { missing, derived = {} }] of FAMILIES.flatMap(({ defaults = {} }) => Object.entries(defaults))) {
       if (defaults[modelType] === undefined) continue // newer than the golden list
       const golden = { ...defaults[modelType], ...(defaults[modelType]?.['rope_parameters'] as object) } as Record<string, number>
       for (const [key, value] of Object.entries(missing)) assert.equal(value, golden[key], `${modelType} ${key}`)

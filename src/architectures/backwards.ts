@@ -12,6 +12,7 @@ import type { Architecture, TensorRule } from './define.js'
 import { firstOf } from './registry.js'
 import { ROLES } from './roles.js'
 import { filledTemplate, TemplateTrie } from './templates.js'
+import type { TensorProgram } from './transform.js'
 import { TRANSFORMS } from './transforms.js'
 
 /** One tensor of a GGUF file as its Hugging Face model has it. */
@@ -41,14 +42,21 @@ export function readBackwards(name: string, keyValues: readonly KeyValue[], file
     )
   const config = configOf(architecture, keyValues, file)
   const rules = new TemplateTrie<TensorRule>()
-  for (const rule of architecture.rules) rules.add(ROLES[rule.role].gguf + rule.suffix, rule)
+  for (const rule of architecture.rules) {
+    const [role, ...more] = rule.roles
+    if (role !== undefined && more.length === 0 && rule.group === undefined) rules.add(ROLES[role].gguf + rule.suffix, rule)
+  }
   return (tensor) => {
     const [match] = rules.match(tensor.name)
     if (match === undefined) return undefined
-    const source = filledTemplate(match.value.sources[0] ?? '', match.captures)
+    const source = filledTemplate(match.value.pieces[0]?.[0] ?? '', match.captures)
     const read: RowProgram = { op: 'read', tensor }
+    const context = { config, block: match.captures.block, tokenCount: undefined }
     const toGguf = (program: RowProgram): RowProgram =>
-      match.value.transforms.reduce((before, word) => TRANSFORMS[word](before, config), { source, shape: tensor.shape, program }).program
+      match.value.transforms.reduce<readonly TensorProgram[]>(
+        (before, word) => TRANSFORMS[word].apply(before, context),
+        [{ source, shape: tensor.shape, program }],
+      )[0]?.program ?? program
     const original = undone(toGguf(read), read, read)
     return original === undefined ? undefined : { name: source, original, toGguf }
   }

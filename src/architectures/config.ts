@@ -7,7 +7,7 @@
  */
 import { FormatError, quoted } from '../core/errors.js'
 import { isArray, isObject, kindOf, type Json, type JsonObject } from '../core/json.js'
-import { CONFIG_DEFAULTS, type Derivation } from './config-defaults.js'
+import type { Derivation, ModelTypeDefaults } from './config-defaults.js'
 
 /** A JSON object with what its messages need. */
 export interface Config {
@@ -15,6 +15,8 @@ export interface Config {
   readonly file: string
   /** What stands before a key in messages: `rope_parameters.`; empty at the root. */
   readonly path: string
+  /** The checkpoint's tensors: some values depend on which there are. */
+  readonly tensors?: ReadonlyMap<string, { readonly shape: readonly number[] }>
 }
 
 /** Largest integer that llama.cpp can hold: it reads u32 keys into int32_t. */
@@ -34,26 +36,34 @@ export function textPart(root: JsonObject): JsonObject | undefined {
   return found
 }
 
+/** What the config of a family needs to be complete. */
+export interface ConfigRecipe {
+  /** `model_type` to assume when the config names none. */
+  readonly modelType: string
+  readonly defaults?: Readonly<Record<string, ModelTypeDefaults>>
+}
+
 /**
- * Merges the text model's part over the root and fills in defaults.
- * @param modelType  the model type to assume when the config names none. An unknown one has no defaults: transformers
- *                   cannot load such a config either, and the reference then takes config.json as it stands
+ * Merges the text model's part over the root and fills in defaults. A model type that the family does not know has none:
+ * transformers cannot load such a config either, and the reference then takes config.json as it stands.
  */
-export function effectiveConfig(root: JsonObject, file: string, modelType: string): Config {
+export function effectiveConfig(root: JsonObject, file: string, recipe: ConfigRecipe): Config {
   const text = textPart(root)
-  if (text === undefined) return filled({ values: root, file, path: '' }, modelType)
-  const part = filled({ values: text, file, path: 'text_config.' }, modelType)
+  if (text === undefined) return filled({ values: root, file, path: '' }, recipe)
+  const part = filled({ values: text, file, path: 'text_config.' }, recipe)
   return { values: new Map([...root, ...part.values]), file, path: '' }
 }
 
-function filled(config: Config, modelType: string): Config {
+function filled(config: Config, { modelType, defaults: known = {} }: ConfigRecipe): Config {
   const stated = config.values.get('model_type')
-  const defaults = CONFIG_DEFAULTS.get(typeof stated === 'string' ? stated : modelType)
+  const type = typeof stated === 'string' ? stated : modelType
+  const defaults = Object.hasOwn(known, type) ? known[type] : undefined
   if (defaults === undefined) return config
   const values = new Map(config.values)
   for (const [key, value] of Object.entries(defaults.missing)) if (!values.has(key)) values.set(key, value)
   const completed = { ...config, values }
-  for (const [key, derivation] of Object.entries(defaults.derived)) if ((values.get(key) ?? null) === null) values.set(key, derived(completed, derivation))
+  for (const [key, derivation] of Object.entries(defaults.derived ?? {}))
+    if ((values.get(key) ?? null) === null) values.set(key, derived(completed, derivation))
   return completed
 }
 
@@ -97,6 +107,13 @@ export function readFloat(config: Config, key: string): number {
   throw wrong(config, key, 'a finite number that is not negative')
 }
 
+/** Any number that f32 can hold. @throws FormatError that names the key */
+export function readNumber(config: Config, key: string): number {
+  const value = config.values.get(key)
+  if (typeof value === 'number' && Number.isFinite(Math.fround(value))) return value
+  throw wrong(config, key, 'a finite number')
+}
+
 /** A number > 0 that is still one as f32. @throws FormatError that names the key */
 export function readPositiveFloat(config: Config, key: string): number {
   const value = config.values.get(key)
@@ -125,6 +142,26 @@ export function readCounts(config: Config, key: string, most: number): number[] 
     return value.map(Number)
   }
   throw wrong(config, key, `an array of at most ${most} whole numbers`)
+}
+
+/** At most `most` numbers that f32 can hold. @throws FormatError that names the key */
+export function readFloats(config: Config, key: string, most: number): number[] {
+  const value = config.values.get(key)
+  if (isArray(value) && value.length <= most && value.every((item) => typeof item === 'number' && Number.isFinite(Math.fround(item)))) {
+    return value.map(Number)
+  }
+  throw wrong(config, key, `an array of at most ${most} numbers`)
+}
+
+/** At most `most` strings, or booleans. @throws FormatError that names the key */
+export function readItems(config: Config, key: string, most: number, kind: 'string'): string[]
+export function readItems(config: Config, key: string, most: number, kind: 'boolean'): boolean[]
+export function readItems(config: Config, key: string, most: number, kind: 'string' | 'boolean'): (string | boolean)[] {
+  const value = config.values.get(key)
+  if (isArray(value) && value.length <= most && value.every((item) => typeof item === kind)) {
+    return value.flatMap((item) => (typeof item === 'string' || typeof item === 'boolean' ? [item] : []))
+  }
+  throw wrong(config, key, `an array of at most ${most} ${kind}s`)
 }
 
 /** An object inside the config, empty when it is missing or null. @throws FormatError that names the key */

@@ -6,17 +6,19 @@
  * Stricter here: a tensor that is missing, or of a layer that config.json does not have, is an error; the reference
  * does not notice, and the file fails when it is loaded, or answers nonsense.
  */
-import { FormatError, InternalError, UnsupportedError, nameList, quoted } from '../core/errors.js'
+import { FormatError, InternalError, UnsupportedError, nameList } from '../core/errors.js'
 import type { JsonObject } from '../core/json.js'
 import type { KeyValue } from '../core/key-value.js'
 import type { RowProgram } from '../core/row-program.js'
+import { Collector } from './collect.js'
 import { effectiveConfig, readUint, spelling, type Config } from './config.js'
 import type { Architecture, TensorRule } from './define.js'
-import { EXTRAS } from './extras.js'
-import { blockCount, hparamKeyValues } from './hparams.js'
+import { blockCount } from './dimensions.js'
+import { hparamKeyValues } from './hparams.js'
 import { ggufTensorName, ROLES, type Role, type RoleKind } from './roles.js'
-import { skipReason, type SkippedTensor } from './skipped.js'
-import { filledTemplate, type Match } from './templates.js'
+import { matched } from './match.js'
+import { filledTemplate } from './templates.js'
+import type { TensorProgram } from './transform.js'
 import { TRANSFORMS } from './transforms.js'
 
 /** What a tensor of the file is: its role's kind, or a bias of any role. */
@@ -36,6 +38,8 @@ export interface SourceTensor {
   readonly name: string
   readonly shape: readonly number[]
   readonly program: RowProgram
+  /** All of it, for the tensors that {@link wantedValues} names. */
+  readonly values?: readonly number[]
 }
 
 /** A tensor of the GGUF file. */
@@ -54,57 +58,68 @@ export interface ConvertedTensor {
 
 /**
  * Reads and checks the numbers of a config.
- * @param config  config.json
- * @param file    what messages call it
+ * @param config   config.json
+ * @param file     what messages call it
+ * @param tensors  those of the checkpoint: some numbers depend on which there are
  * @throws FormatError that names the key of a value that cannot be, UnsupportedError for an unknown rope scaling
  */
-export function readHparams(architecture: Architecture, config: JsonObject, file: string): Hparams {
-  const effective = effectiveConfig(config, file, architecture.definition.modelType)
-  hparamKeyValues(architecture.definition.hparams, architecture.gguf, effective, 0) // every row once, so that faults show now
+export function readHparams(
+  architecture: Architecture,
+  config: JsonObject,
+  file: string,
+  tensors: ReadonlyMap<string, { readonly shape: readonly number[] }> = new Map(),
+): Hparams {
+  const { definition } = architecture
+  const effective = { ...effectiveConfig(config, file, definition), tensors }
+  hparamKeyValues(definition.hparams, architecture.gguf, effective, 0) // every row once, so that faults show now
   const vocabSize = spelling(effective, ['vocab_size']) === undefined ? undefined : readUint(effective, 'vocab_size')
-  return { config: effective, blockCount: blockCount(effective), vocabSize }
+  return { config: effective, blockCount: (definition.blockCount ?? blockCount)(effective), vocabSize }
 }
 
 /** The `<arch>.*` block with `general.file_type`, in the reference's order. */
-export function architectureKeyValues(architecture: Architecture, hparams: Hparams, fileType: number): KeyValue[] {
-  return hparamKeyValues(architecture.definition.hparams, architecture.gguf, hparams.config, fileType)
+export function architectureKeyValues({ definition }: Architecture, { config }: Hparams, fileType: number): KeyValue[] {
+  return hparamKeyValues(definition.hparams, definition.gguf, config, fileType)
+}
+
+/** Keys that come before `general.type`. */
+export function earlyKeyValues({ definition }: Architecture, { config }: Hparams): KeyValue[] {
+  return hparamKeyValues(definition.earlyHparams ?? [], definition.gguf, config, 0)
+}
+
+/** Names of tensors whose values decide what the file holds: the caller gives them to {@link planTensors}. They are small. */
+export function wantedValues(architecture: Architecture, names: Iterable<string>): string[] {
+  return [...names].filter((name) => {
+    const match = matched(architecture, name)
+    return typeof match === 'object' && match.rule.transforms.some((word) => 'needsValues' in TRANSFORMS[word])
+  })
 }
 
 /**
- * The tensors of the file: computed ones, then those of the checkpoint in the order given.
+ * The tensors of the file: computed ones, then those of the checkpoint in the order given; what is made of several comes
+ * when the last of them has been seen.
+ * @param tokenCount  tokens that the tokenizer has; undefined where there is none
  * @throws UnsupportedError that lists tensors with no place in this architecture, FormatError that lists missing ones
  */
-export function planTensors(architecture: Architecture, hparams: Hparams, sourceTensors: Iterable<SourceTensor>): ConvertedTensor[] {
-  const planned = new Map<string, ConvertedTensor>()
-  for (const tensor of extraTensors(architecture, hparams)) planned.set(tensor.name, tensor)
+export function planTensors(architecture: Architecture, hparams: Hparams, sourceTensors: Iterable<SourceTensor>, tokenCount?: number): ConvertedTensor[] {
+  const file = new TensorFile(architecture, hparams, tokenCount)
   const unknown: string[] = []
+  const lists = new Collector(hparams.config)
   for (const source of sourceTensors) {
     const match = matched(architecture, source.name)
-    if (match === undefined) {
-      if (skipReason(source.name) === undefined) unknown.push(source.name)
-      continue
+    if (match === undefined) unknown.push(source.name)
+    if (typeof match !== 'object') continue
+    const { rule, captures } = match
+    if ((captures.block ?? 0) >= hparams.blockCount) {
+      if (architecture.definition.laterBlocks === 'leftOut') continue
+      throw beyondLastLayer(source.name, hparams)
     }
-    if ((match.captures.block ?? 0) >= hparams.blockCount) throw beyondLastLayer(source.name, hparams)
-    const tensor = converted(source, match, hparams.config)
-    const rival = planned.get(tensor.name)
-    if (rival !== undefined) throw new FormatError(`is ${tensor.name} of the GGUF file, but so is ${nameList(rival.from)}.`, { tensor: source.name })
-    planned.set(tensor.name, tensor)
+    if (rule.group === undefined) file.add(rule, captures.block, [source])
+    else for (const ready of lists.add(architecture, { ...match, tensor: source })) file.add(ready.rule, ready.block, ready.tensors)
   }
-  if (unknown.length > 0) {
-    const count = unknown.length === 1 ? '1 tensor has' : `${unknown.length} tensors have`
-    throw new UnsupportedError(`${count} no place in ${architecture.name}: ${nameList(unknown)}. Is this another model, or one with parts added?`)
-  }
-  const missing = missingTensors(architecture, hparams, planned)
+  if (unknown.length > 0) throw noPlace(architecture, unknown)
+  const missing = [...lists.missing(architecture), ...file.missing()]
   if (missing.length > 0) throw incomplete(missing, hparams)
-  return [...planned.values()]
-}
-
-/** Tensors of the checkpoint that are left out on purpose: tell the user. */
-export function skippedTensors(architecture: Architecture, names: Iterable<string>): SkippedTensor[] {
-  return [...names].flatMap((name) => {
-    const reason = matched(architecture, name) === undefined ? skipReason(name) : undefined
-    return reason === undefined ? [] : [{ name, reason }]
-  })
+  return file.tensors()
 }
 
 /**
@@ -116,9 +131,75 @@ export function tensorTypeRule(tensor: Pick<ConvertedTensor, 'kind' | 'shape'>):
   return tensor.kind === 'matmul' || tensor.kind === 'embedding' || tensor.kind === 'output' ? 'outtype' : 'alwaysF32'
 }
 
-function extraTensors(architecture: Architecture, { config }: Hparams): ConvertedTensor[] {
-  return (architecture.definition.extras ?? []).flatMap((name) =>
-    EXTRAS[name](config).map(({ role, values }) => ({
+/** The file's tensors as they come. */
+class TensorFile {
+  private readonly architecture: Architecture
+  private readonly hparams: Hparams
+  private readonly tokenCount: number | undefined
+  private readonly planned = new Map<string, ConvertedTensor>()
+  private readonly dropped = new Set<string>()
+
+  constructor(architecture: Architecture, hparams: Hparams, tokenCount: number | undefined) {
+    this.architecture = architecture
+    this.hparams = hparams
+    this.tokenCount = tokenCount
+    for (const tensor of extraTensors(architecture, hparams)) this.planned.set(tensor.name, tensor)
+  }
+
+  tensors(): ConvertedTensor[] {
+    return [...this.planned.values()]
+  }
+
+  /** What a rule makes of its tensors. */
+  add(rule: TensorRule, block: number | undefined, sources: readonly SourceTensor[]): void {
+    const { config } = this.hparams
+    const context = { config, block, tokenCount: this.tokenCount }
+    let made: readonly TensorProgram[] = sources.map(({ name, ...rest }) => ({ source: name, ...rest }))
+    for (const word of rule.transforms) made = TRANSFORMS[word].apply(made, context)
+    const from = sources.map(({ name }) => name)
+    const names = rule.roles.map((role) => ggufTensorName(role, rule.suffix, block))
+    if (made.length === 0) for (const name of names) this.dropped.add(name)
+    else if (made.length !== names.length) {
+      throw new InternalError(`${this.architecture.name}: ${rule.transforms.join(' ')} makes ${made.length} tensors, the row has ${names.length}`)
+    }
+    made.forEach(({ shape, program }, i) => {
+      const [name, role] = [names[i], rule.roles[i]]
+      if (name === undefined || role === undefined) return
+      const rival = this.planned.get(name)
+      const [tensor = ''] = from
+      if (rival !== undefined) throw new FormatError(`is ${name} of the GGUF file, but so is ${nameList(rival.from)}.`, { tensor })
+      this.planned.set(name, { name, role, kind: kindOf(rule, role), layer: block, shape, program, from })
+    })
+  }
+
+  /** As the checkpoint would spell them, for every layer that config.json promises. */
+  missing(): string[] {
+    const { config, blockCount: blocks } = this.hparams
+    const untied = config.values.get('tie_word_embeddings') === false
+    const missing = new Map<string, string>()
+    for (const { roles, suffix, pieces, presence, layers } of this.architecture.rules) {
+      if (presence === 'optional' || (presence === 'tied' && !untied)) continue
+      const source = pieces[0]?.[0] ?? ''
+      const holds = layers === undefined ? undefined : this.architecture.definition.layers?.[layers]
+      for (let block = 0; block < (source.includes('{block}') ? blocks : 1); block++) {
+        if (holds?.(config, block) === false) continue
+        for (const role of roles) {
+          const name = ggufTensorName(role, suffix, block)
+          if (!this.planned.has(name) && !this.dropped.has(name) && !missing.has(name)) missing.set(name, filledTemplate(source, { block, expert: 0 }))
+        }
+      }
+    }
+    return [...new Set(missing.values())]
+  }
+}
+
+function kindOf({ suffix }: TensorRule, role: Role): TensorKind {
+  return suffix === '.bias' ? 'bias' : suffix === '.weight' ? ROLES[role].kind : 'exact'
+}
+
+function extraTensors({ definition }: Architecture, { config }: Hparams): ConvertedTensor[] {
+  return (definition.extras ?? []).flatMap((compute) =>
+    compute(config).map(({ role, values }) => ({
       name: ggufTensorName(role, '.weight'),
       role,
       kind: ROLES[role].kind,
@@ -130,38 +211,9 @@ function extraTensors(architecture: Architecture, { config }: Hparams): Converte
   )
 }
 
-function matched(architecture: Architecture, name: string): Match<TensorRule> | undefined {
-  const matches = architecture.names.match(name)
-  if (matches.length > 1)
-    throw new InternalError(`${architecture.name}: ${matches.length} rows claim ${quoted(name)}: ${nameList(matches.flatMap(({ value }) => value.sources))}`)
-  return matches[0]
-}
-
-function converted(source: SourceTensor, { value: rule, captures }: Match<TensorRule>, config: Config): ConvertedTensor {
-  let tensor = { source: source.name, shape: source.shape, program: source.program }
-  for (const name of rule.transforms) tensor = TRANSFORMS[name](tensor, config)
-  return {
-    name: ggufTensorName(rule.role, rule.suffix, captures.block),
-    role: rule.role,
-    kind: rule.suffix === '.bias' ? 'bias' : ROLES[rule.role].kind,
-    layer: captures.block,
-    shape: tensor.shape,
-    program: tensor.program,
-    from: [source.name],
-  }
-}
-
-/** As the checkpoint would spell them, for every layer that config.json promises. */
-function missingTensors(architecture: Architecture, hparams: Hparams, planned: ReadonlyMap<string, ConvertedTensor>): string[] {
-  const untied = hparams.config.values.get('tie_word_embeddings') === false
-  const missing: string[] = []
-  for (const { role, suffix, sources, presence } of architecture.rules) {
-    if (presence === 'optional' || (presence === 'tied' && !untied)) continue
-    const [source = ''] = sources
-    const layers = source.includes('{block}') ? hparams.blockCount : 1
-    for (let block = 0; block < layers; block++) if (!planned.has(ggufTensorName(role, suffix, block))) missing.push(filledTemplate(source, { block }))
-  }
-  return missing
+function noPlace(architecture: Architecture, unknown: readonly string[]): UnsupportedError {
+  const count = unknown.length === 1 ? '1 tensor has' : `${unknown.length} tensors have`
+  return new UnsupportedError(`${count} no place in ${architecture.name}: ${nameList(unknown)}. Is this another model, or one with parts added?`)
 }
 
 function incomplete(missing: readonly string[], { config }: Hparams): FormatError {

@@ -2,7 +2,7 @@
  * Tensors that are computed from the config instead of copied from the checkpoint. They come first in the file.
  */
 import { FormatError } from '../core/errors.js'
-import { headDim } from './hparams.js'
+import { headDim } from './dimensions.js'
 import { readPositiveFloat, spelling, type Config } from './config.js'
 import { ropeParameters } from './rope.js'
 import type { Role } from './roles.js'
@@ -13,13 +13,6 @@ export interface ExtraTensor {
   readonly role: Role
   readonly values: readonly number[]
 }
-
-export const EXTRAS = {
-  ropeFactorsLlama3,
-} as const satisfies Record<string, (config: Config) => ExtraTensor[]>
-
-/** Name of a computed tensor. */
-export type ExtraName = keyof typeof EXTRAS
 
 /**
  * Divisors of the rotary frequencies of models that Llama 3.1's recipe stretched: short waves stay, long ones are

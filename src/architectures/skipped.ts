@@ -8,8 +8,11 @@
 
 export interface SkippedTensor {
   readonly name: string
-  /** buffer: computed again when the model runs. modality: eyes, ears or voice, which a text model lacks. */
-  readonly reason: 'buffer' | 'modality'
+  /**
+   * buffer: computed again when the model runs. modality: eyes, ears or voice, which a text model lacks. unused: llama.cpp has no place for it.
+   * prediction: layers that guess further tokens, after the last of the model's own.
+   */
+  readonly reason: 'buffer' | 'modality' | 'unused' | 'prediction'
 }
 
 const BUFFER_ENDS = ['.attention.masked_bias', '.attention.bias', '.rotary_emb.inv_freq']
@@ -38,7 +41,7 @@ const MODALITY_PARTS = [
   'pre_mm_projector_norm',
   'image_newline',
   'view_seperator',
-  'patch_embed',
+  'patch_embed', // and patch_embedding
   'patch_merger.',
   'patch_merge_mlp.',
   'model.connector.',

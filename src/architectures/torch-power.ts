@@ -11,6 +11,8 @@
  * aten/src/ATen/native/cpu/Loops.h `vectorized_loop`.
  */
 
+import { fusedMultiplyAdd as fused, roundHalfEven } from '../core/float32.js'
+
 const GROUP_ELEMENTS = 32
 const f = Math.fround
 
@@ -101,23 +103,4 @@ function quotient(n: Pair, d: Pair): Pair {
   const u = fused(reciprocal, n[0], -s)
   const v = fused(-d[1], reciprocal, fused(-d[0], reciprocal, 1))
   return [s, fused(s, v, fused(n[1], reciprocal, u))]
-}
-
-/** a * b + c rounded once to f32. The product of two f32 is exact in f64; the sum is rounded to odd there, so that rounding again cannot err. */
-function fused(a: number, b: number, c: number): number {
-  const p = a * b
-  const s = p + c
-  const v = s - p
-  const lost = p - (s - v) + (c - v)
-  if (lost === 0 || !Number.isFinite(s)) return f(s)
-  const bits = new BigInt64Array(Float64Array.of(s).buffer)
-  if (((bits[0] ?? 0n) & 1n) === 1n) return f(s)
-  bits[0] = (bits[0] ?? 0n) + (lost > 0 === s > 0 ? 1n : -1n)
-  return f(new Float64Array(bits.buffer)[0] ?? s)
-}
-
-function roundHalfEven(x: number): number {
-  const floor = Math.floor(x)
-  if (x - floor !== 0.5) return Math.round(x)
-  return floor % 2 === 0 ? floor : floor + 1
 }

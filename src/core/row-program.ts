@@ -23,6 +23,9 @@ export interface MatrixView {
   readonly colStride: number
 }
 
+/** `negExp`: -(e^x), as torch computes it on a CPU. */
+export type ElementFunction = 'negExp'
+
 export type RowProgram =
   /** The stored tensor, widened to f32 bit by bit. */
   | { readonly op: 'read'; readonly tensor: TensorInfo }
@@ -37,6 +40,27 @@ export type RowProgram =
    * to `order`, flattened again. Rope un-permutation is shape [heads, 2, half], order [0, 2, 1].
    */
   | { readonly op: 'permuteRows'; readonly input: RowProgram; readonly shape: readonly number[]; readonly order: readonly number[] }
+  /**
+   * Some rows of `input`: seen as an array of `shape` (its product is the number of rows), of every dimension `sizes[i]` indices from `starts[i]` on;
+   * flattened again.
+   */
+  | {
+      readonly op: 'sliceRows'
+      readonly input: RowProgram
+      readonly shape: readonly number[]
+      readonly starts: readonly number[]
+      readonly sizes: readonly number[]
+    }
+  /** Elements of a stored tensor through a view, widened bit by bit: a part of it, or its transpose. */
+  | { readonly op: 'gather'; readonly view: MatrixView }
+  /** Rows for columns; all of the input is computed once and kept. Ask {@link transpose} in core/row-maps.ts, which seldom needs it. */
+  | { readonly op: 'transpose'; readonly input: RowProgram }
+  /** One f32 everywhere. */
+  | { readonly op: 'fill'; readonly rows: number; readonly cols: number; readonly value: number }
+  /** `input + value`, an f32. */
+  | { readonly op: 'addConstant'; readonly input: RowProgram; readonly value: number }
+  /** A function of each element (src/engine/operations-values.ts). */
+  | { readonly op: 'apply'; readonly input: RowProgram; readonly function: ElementFunction }
   /** `input` rounded to a narrow type and widened again: what a 16-bit file between two steps does to values. */
   | { readonly op: 'round'; readonly input: RowProgram; readonly type: 'f16' | 'bf16' }
   /** A factor, widened to f32; NaN and infinity are refused, which no trained adapter has. */
@@ -79,6 +103,15 @@ const OPERATIONS: { readonly [O in RowProgram['op']]: Operation<Extract<RowProgr
   lowRank: { shape: ({ B, A }) => ({ rows: B.rows, cols: A.cols }), inputs: () => [], reads: ({ B, A }) => [B.tensor, A.tensor], group: () => 1 },
   add: { shape: ({ base }) => programShape(base), inputs: ({ base, deltas }) => [base, ...deltas], reads: () => [], group: () => 1 },
   permuteRows: { shape: ({ input }) => programShape(input), inputs: ({ input }) => [input], reads: () => [], group: permutedGroup },
+  sliceRows: {
+    ...sameShape(),
+    shape: ({ input, sizes }) => ({ rows: elementCount(sizes), cols: programShape(input).cols }),
+  },
+  gather: { shape: ({ view: { rows, cols } }) => ({ rows, cols }), inputs: () => [], reads: ({ view }) => [view.tensor], group: () => 1 },
+  transpose: { ...sameShape(), shape: ({ input }) => ({ rows: programShape(input).cols, cols: programShape(input).rows }) },
+  fill: { shape: ({ rows, cols }) => ({ rows, cols }), inputs: () => [], reads: () => [], group: () => 1 },
+  addConstant: sameShape(),
+  apply: sameShape(),
   round: sameShape(),
   view: { shape: ({ view: { rows, cols } }) => ({ rows, cols }), inputs: () => [], reads: ({ view }) => [view.tensor], group: () => 1 },
   product: {
@@ -155,6 +188,21 @@ export function permutedRow(shape: readonly number[], order: readonly number[], 
     let stride = 1
     for (let inner = axis + 1; inner < shape.length; inner++) stride *= shape[inner] ?? 1
     inputRow += index * stride
+  }
+  return inputRow
+}
+
+/** The row of the input that `sliceRows` puts at output row `row`. */
+export function slicedRow({ shape, starts, sizes }: Pick<Extract<RowProgram, { op: 'sliceRows' }>, 'shape' | 'starts' | 'sizes'>, row: number): number {
+  let rest = row
+  let inputRow = 0
+  let stride = 1
+  for (let axis = shape.length - 1; axis >= 0; axis--) {
+    const size = sizes[axis] ?? 1
+    const index = rest % size
+    rest = (rest - index) / size
+    inputRow += ((starts[axis] ?? 0) + index) * stride
+    stride *= shape[axis] ?? 1
   }
   return inputRow
 }

@@ -6,7 +6,7 @@ import { isReadableType, type EncodedType, type ReadableType } from '../core/ari
 import { bytesOf, floatsOf } from '../core/bytes.js'
 import { elementBytes as bytesOfElement, isPlainFloat } from '../core/dtypes.js'
 import { InternalError, MismatchError } from '../core/errors.js'
-import { permutedRow, programShape, type MatrixView, type RowProgram } from '../core/row-program.js'
+import { programShape, type MatrixView, type RowProgram } from '../core/row-program.js'
 import { elementCount } from '../core/shape.js'
 import { storedBytes } from '../core/stored-types.js'
 import { readStrided } from '../core/strided-view.js'
@@ -28,6 +28,8 @@ import {
   type Bench,
 } from './operations-adapters.js'
 import { giveBack, notFinite, takeNonFinite } from './non-finite.js'
+import { evaluatePermuteRows, evaluateSliceRows } from './operations-rows.js'
+import { evaluateAddConstant, evaluateApply, evaluateTranspose } from './operations-values.js'
 import type { TileReader } from './tile-reader.js'
 
 const F32_INFINITY = 0x7f80_0000
@@ -74,7 +76,19 @@ export class Evaluator implements Bench {
       case 'add':
         return this.add(program, first, into)
       case 'permuteRows':
-        return this.permuteRows(program, first, into)
+        return evaluatePermuteRows(this, program, first, into)
+      case 'sliceRows':
+        return evaluateSliceRows(this, program, first, into)
+      case 'gather':
+        return this.gather(program.view, first, into)
+      case 'transpose':
+        return evaluateTranspose(this, program, first, into)
+      case 'fill':
+        return void into.fill(program.value)
+      case 'addConstant':
+        return evaluateAddConstant(this, program, first, into)
+      case 'apply':
+        return evaluateApply(this, program, first, into)
       case 'round':
         return this.round(program, first, into)
       case 'view':
@@ -175,29 +189,6 @@ export class Evaluator implements Bench {
     })
   }
 
-  private permuteRows({ input, shape, order }: Extract<RowProgram, { op: 'permuteRows' }>, first: number, into: Float32Array): void {
-    const { cols } = programShape(input)
-    const count = into.length / cols
-    const wanted = Array.from({ length: count }, (_, i) => permutedRow(shape, order, first + i))
-    const low = wanted.reduce((a, b) => Math.min(a, b), Infinity)
-    const span = wanted.reduce((a, b) => Math.max(a, b), 0) - low + 1
-    // never a row that is not wanted: its norms would be counted here and again in its own tile
-    if (span > count) return this.runsOfRows(input, wanted, cols, into)
-    this.borrowFloats(span * cols, (all) => {
-      this.rows(input, low, all)
-      wanted.forEach((row, i) => into.set(all.subarray((row - low) * cols, (row - low + 1) * cols), i * cols))
-    })
-  }
-
-  /** Rows here and there: those that follow one another are read at once. */
-  private runsOfRows(input: RowProgram, wanted: readonly number[], cols: number, into: Float32Array): void {
-    for (let start = 0, end = 0; start < wanted.length; start = end) {
-      const row = wanted[start]!
-      for (end = start + 1; wanted[end] === row + end - start;) end++
-      this.rows(input, row, into.subarray(start * cols, end * cols))
-    }
-  }
-
   /** All of a small factor as packed f32 (rows x cols), kept until the next tensor. */
   private factor(view: MatrixView): Float32Array {
     return this.kept(view, view.rows * view.cols, (values) => this.viewRows(view, 0, values))
@@ -211,19 +202,27 @@ export class Evaluator implements Bench {
   }
 
   private stridedRows(view: MatrixView, first: number, into: Float32Array): void {
-    const { tensor, rows, cols, offset, rowStride, colStride } = view
+    const { tensor, cols, offset, rowStride, colStride } = view
     if (!isPlainFloat(tensor.dtype)) return this.rowsOfBlocks(view, first, into)
-    const elementBytes = bytesOfElement(tensor.dtype)
-    const strided = { offset: tensor.offset + offset * elementBytes, elementBytes, shape: [rows, cols], strides: [rowStride, colStride] }
+    this.gather(view, first, into)
+    const index = this.hasNonFinite(into) ? into.findIndex((value) => !Number.isFinite(value)) : -1
+    if (index >= 0) throw notFinite(tensor, into, offset + (first + Math.floor(index / cols)) * rowStride + (index % cols) * colStride - index)
+  }
+
+  /** Rows of a view of plain numbers, whatever they are. */
+  private gather(view: MatrixView, first: number, into: Float32Array): void {
+    const { tensor, rows, cols, offset, rowStride, colStride } = view
     const { dtype } = tensor
+    if (!isPlainFloat(dtype)) throw new InternalError(`${dtype} has no elements that a view could show`, { file: tensor.source.name, tensor: tensor.name })
+    if (colStride === 1 && rowStride === cols) return this.read(tensor, offset + first * cols, into)
+    const elementBytes = bytesOfElement(dtype)
+    const strided = { offset: tensor.offset + offset * elementBytes, elementBytes, shape: [rows, cols], strides: [rowStride, colStride] }
     this.borrow(into.length * elementBytes, (packed) => {
       readStrided({ ...strided, reversedBytes: 1, flippedBytes: [] }, packed, first * cols * elementBytes, (bytes, at) =>
         this.reader.read(tensor.source, bytes, at),
       )
       this.arithmetic.widen(dtype, packed, into)
     })
-    const index = this.hasNonFinite(into) ? into.findIndex((value) => !Number.isFinite(value)) : -1
-    if (index >= 0) throw notFinite(tensor, into, offset + (first + Math.floor(index / cols)) * rowStride + (index % cols) * colStride - index)
   }
 
   /** Blocks have no addressable elements: the whole tensor is read. */

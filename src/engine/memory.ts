@@ -63,7 +63,15 @@ function scratchBytes(program: RowProgram, rows: number): number {
     case 'read':
       return rows * cols * 2
     case 'values':
+    case 'fill':
       return 0
+    case 'gather':
+      return rows * cols * 4
+    case 'transpose':
+      return keptBytes(program.input)
+    case 'addConstant':
+    case 'apply':
+      return scratchBytes(program.input, rows)
     case 'lowRank':
       return (program.A.rows * cols + rows * program.A.rows) * 4 + program.A.rows * cols * 2 // A is widened from its halves once
     case 'add':
@@ -74,6 +82,7 @@ function scratchBytes(program: RowProgram, rows: number): number {
       )
     case 'round':
       return rows * cols * 2 + scratchBytes(program.input, rows)
+    case 'sliceRows':
     case 'permuteRows':
       return rows * cols * 4 + scratchBytes(program.input, rows)
     case 'view':

@@ -10,7 +10,7 @@ import { planMerge as planMergePure } from '../plan/plan-merge.js'
 import { planRegguf, type RegGufRequest } from '../plan/plan-regguf.js'
 import type { QuantizeRequest } from '../plan/quantize-stage.js'
 import type { Plan } from '../plan/plan.js'
-import { openFile } from '../sources/files.js'
+import { openDescriptor, openFile } from '../sources/files.js'
 import { checkFileName } from './file-names.js'
 import { openInputs } from './inputs.js'
 import { openQuantization, recordedQuantization } from './quantization.js'
@@ -77,6 +77,7 @@ export async function planGguf(options: GgufOptions): Promise<Plan> {
     vocabulary: options.vocabOnly === true ? 'only' : options.noVocab === true ? 'none' : 'full',
     pre: options.pre,
     tokenizer: tokenizer?.folder,
+    openBytes: openDescriptor,
     readExisting: options.modelfile === false ? undefined : (name) => Promise.resolve(readText(join(output.root, name))),
     receiptFor: options.receipt === false ? undefined : (fileName) => receiptName(options.receipt, output.root, `${fileName}.receipt.json`) ?? '',
     clampOverflow: options.clampOverflow ?? false,

@@ -1,4 +1,5 @@
 /** Sizes of all file types of a model on this machine, and what they do to its values. */
+import { openDescriptor } from '../sources/files.js'
 import { isEncodedType, type EncodedType } from '../core/arithmetic.js'
 import { UsageError } from '../core/errors.js'
 import { elementCount, rowShape } from '../core/shape.js'
@@ -39,6 +40,7 @@ export async function ggufSizes(options: GgufOptions, measure: boolean): Promise
   let request: SizesRequest
   if (base.gguf === undefined) {
     const source = await readGgufSource({
+      openBytes: openDescriptor,
       base,
       adapters,
       vocabulary: options.noVocab === true ? 'none' : 'full',

@@ -4,10 +4,19 @@
  *
  * Law: conversion/base.py `prepare_tensors`, `prepare_metadata` (llama.cpp 0c1e570).
  */
-import { architectureKeyValues, planTensors, readHparams, tensorTypeRule, type ConvertedTensor, type Hparams } from '../architectures/convert.js'
+import {
+  architectureKeyValues,
+  earlyKeyValues,
+  planTensors,
+  readHparams,
+  tensorTypeRule,
+  wantedValues,
+  type ConvertedTensor,
+  type Hparams,
+} from '../architectures/convert.js'
 import type { Architecture } from '../architectures/define.js'
 import { findArchitecture } from '../architectures/registry.js'
-import type { Folder } from '../core/bytes.js'
+import type { Folder, OpenBytes } from '../core/bytes.js'
 import { isPlainFloat } from '../core/dtypes.js'
 import { MismatchError, UnsupportedError } from '../core/errors.js'
 import type { JsonObject } from '../core/json.js'
@@ -21,6 +30,7 @@ import { tokenTables, type TokenTables } from '../tokenizers/token-tables.js'
 import type { GgufDraft } from './gguf-layout.js'
 import { identityOf } from './identity.js'
 import { changedConfig, mergeModel, type MergedModel } from './merged-tensors.js'
+import { readSmall } from './small-tensors.js'
 import { quantizeStage, type QuantizedFile, type QuantizeRequest } from './quantize-stage.js'
 
 export interface GgufSourceRequest {
@@ -34,6 +44,8 @@ export interface GgufSourceRequest {
   readonly pre?: string | undefined
   /** Where tokenizer files are, when not in the base. */
   readonly tokenizer?: Folder | undefined
+  /** Opens what tensors are read from: a few small ones decide what the file holds. */
+  readonly openBytes: OpenBytes
 }
 
 export interface GgufSource {
@@ -55,9 +67,10 @@ export async function readGgufSource(request: GgufSourceRequest): Promise<GgufSo
   const merged = mergeModel(base, request.adapters)
   const config = changedConfig(baseConfig, merged.config)
   const architecture = findArchitecture(config, 'config.json')
-  const hparams = readHparams(architecture, config, 'config.json')
-  const converted = vocabulary === 'only' ? [] : convertTensors(architecture, hparams, merged)
-  const tables = vocabulary === 'none' ? undefined : await readTokens(request, architecture, hparams, folder, converted)
+  const hparams = readHparams(architecture, config, 'config.json', sourceShapes(merged))
+  const tables = vocabulary === 'none' ? undefined : await readTokens(request, architecture, hparams, folder)
+  const converted = vocabulary === 'only' ? [] : await convertTensors(request, architecture, hparams, merged, tables?.tokenCount)
+  const tokenNotes = tables === undefined ? [] : checkTokens(tables, converted, (request.tokenizer ?? folder).label)
   const general = await generalKeyValues({
     folder,
     identity: identityOf(base),
@@ -66,7 +79,10 @@ export async function readGgufSource(request: GgufSourceRequest): Promise<GgufSo
     override: request.metadata,
     parameters: countParameters(converted),
   })
-  return { architecture, hparams, config, folder, merged, converted, tables, general }
+  return {
+    ...{ architecture, hparams, config, folder, merged, converted, general },
+    tables: tables === undefined ? undefined : { ...tables, notes: [...tables.notes, ...tokenNotes] },
+  }
 }
 
 /**
@@ -89,15 +105,18 @@ export function asksForQuantizer({ options, imatrix, overrides }: Omit<QuantizeR
   return wanted.some((option) => option !== undefined && option !== false)
 }
 
+/** In the reference's order; a key that two of them write keeps the first one's place and has the last one's value. */
 function keyValuesOf({ architecture, hparams, general, tables }: GgufSource, fileType: ConverterFileType): KeyValue[] {
-  return [
+  const written = [
     { key: 'general.architecture', value: string(architecture.gguf) },
+    ...earlyKeyValues(architecture, hparams),
     { key: 'general.type', value: string('model') },
     ...general.keyValues,
     ...architectureKeyValues(architecture, hparams, ALL_FILE_TYPES[fileType].id),
     { key: 'general.quantization_version', value: u32(2) },
     ...(tables?.keyValues ?? [{ key: 'tokenizer.ggml.model', value: string('none') }]),
   ]
+  return [...new Map(written.map(({ key, value }) => [key, value]))].map(([key, value]) => ({ key, value }))
 }
 
 function modelFolder({ label, config, folder }: Model): { config: JsonObject; folder: Folder } {
@@ -123,9 +142,27 @@ export function autoType({ tensors }: MergedModel): 'f16' | 'bf16' {
   return 'f16'
 }
 
-function convertTensors(architecture: Architecture, hparams: Hparams, merged: MergedModel): ConvertedTensor[] {
-  const sources = [...merged.tensors.values()].map(({ base, program }) => ({ name: base.name, shape: base.shape, program }))
-  const converted = planTensors(architecture, hparams, sources)
+function sourceShapes({ tensors }: MergedModel): ReadonlyMap<string, { readonly shape: readonly number[] }> {
+  return new Map([...tensors].map(([name, { base }]) => [name, base]))
+}
+
+async function convertTensors(
+  { openBytes }: GgufSourceRequest,
+  architecture: Architecture,
+  hparams: Hparams,
+  merged: MergedModel,
+  tokenCount: number | undefined,
+): Promise<ConvertedTensor[]> {
+  const values = new Map<string, readonly number[]>()
+  for (const name of wantedValues(architecture, merged.tensors.keys())) {
+    const tensor = merged.tensors.get(name)
+    if (tensor !== undefined && tensor.applied.length === 0) values.set(name, await readSmall(tensor.base, openBytes))
+  }
+  const sources = [...merged.tensors.values()].map(({ base, program }) => {
+    const known = values.get(base.name)
+    return { name: base.name, shape: base.shape, program, ...(known === undefined ? {} : { values: known }) }
+  })
+  const converted = planTensors(architecture, hparams, sources, tokenCount)
   for (const { from } of converted) {
     for (const name of from) {
       const tensor = merged.tensors.get(name)?.base
@@ -136,42 +173,29 @@ function convertTensors(architecture: Architecture, hparams: Hparams, merged: Me
   return converted
 }
 
-async function readTokens(
-  request: GgufSourceRequest,
-  architecture: Architecture,
-  hparams: Hparams,
-  folder: Folder,
-  converted: readonly ConvertedTensor[],
-): Promise<TokenTables> {
-  const { config = new Map() } = request.base
-  const recipe = architecture.definition.tokenizer
-  const tables = await tokenTables({
+async function readTokens(request: GgufSourceRequest, architecture: Architecture, hparams: Hparams, folder: Folder): Promise<TokenTables> {
+  return tokenTables({
     folder: request.tokenizer ?? folder,
-    config,
+    config: request.base.config ?? new Map(),
     vocabSize: hparams.vocabSize ?? 0,
-    recipe,
+    recipe: architecture.definition.tokenizer,
     ...(request.pre === undefined ? {} : { pre: request.pre }),
   })
+}
+
+/** @throws MismatchError when the tokenizer has tokens that the embedding has no rows for */
+function checkTokens({ tokenCount }: TokenTables, converted: readonly ConvertedTensor[], file: string): string[] {
   const embedding = converted.find(({ role }) => role === 'tokenEmbd')
   const rows = embedding?.shape[0]
-  if (rows !== undefined && tables.tokenCount > rows) {
+  if (rows !== undefined && tokenCount > rows) {
     throw new MismatchError(
-      `the tokenizer has ${tables.tokenCount} tokens, the embedding ${rows} rows: it belongs to another model. Choose with --tokenizer base|adapter|DIR.`,
-      {
-        file: (request.tokenizer ?? folder).label,
-        tensor: embedding?.from[0] ?? '',
-      },
+      `the tokenizer has ${tokenCount} tokens, the embedding ${rows} rows: it belongs to another model. Choose with --tokenizer base|adapter|DIR.`,
+      { file, tensor: embedding?.from[0] ?? '' },
     )
   }
-  return rows !== undefined && tables.tokenCount < rows
-    ? {
-        ...tables,
-        notes: [
-          ...tables.notes,
-          `the tokenizer has ${tables.tokenCount} tokens, the embedding ${rows} rows; the reference writes it so too, but llama.cpp will refuse the file`,
-        ],
-      }
-    : tables
+  return rows === undefined || tokenCount === rows
+    ? []
+    : [`the tokenizer has ${tokenCount} tokens, the embedding ${rows} rows; the reference writes it so too, but llama.cpp will refuse the file`]
 }
 
 /** What the file between the reference's two steps is: f32 where adapters were added or the base is f32, else the base's own type. */

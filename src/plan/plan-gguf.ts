@@ -4,7 +4,8 @@
  *
  * Law: conversion/base.py `prepare_tensors`, `prepare_metadata` (llama.cpp 0c1e570).
  */
-import { skippedTensors } from '../architectures/convert.js'
+import { skippedTensors } from '../architectures/match.js'
+import { nameList } from '../core/errors.js'
 import { rowShape } from '../core/shape.js'
 import { defaultFileName, fillTemplate } from '../model-card/file-name.js'
 import { ALL_FILE_TYPES, isConverterFileType, type AnyFileType } from '../quantize/file-types.js'
@@ -75,7 +76,7 @@ export async function planGguf(request: GgufRequest): Promise<Plan> {
       ...(request.decisions ?? []),
       ...mergeDecisions(merged),
       ...merged.notes,
-      ...skippedTensors(architecture, merged.tensors.keys()).map(({ name, reason }) => `${name} is left out: ${reason}`),
+      ...leftOutNotes(source),
       ...(vocabulary === 'none' ? ['no tokenizer is written (--no-vocab): the file is for checks, it cannot chat'] : (tables?.notes ?? [])),
       ...(isConverters ? fallbackNotes(tensors, fileType) : []),
       ...notes,
@@ -92,6 +93,22 @@ function fileName(request: GgufRequest, general: GgufSource['general'], fileType
   if (request.output.name !== undefined) return fillTemplate(request.output.name, typeName)
   if (request.vocabulary === 'only') return defaultFileName({ ...general, sizeLabel: undefined }, '', 'vocab')
   return defaultFileName(general, typeName)
+}
+
+const LEFT_OUT = {
+  buffer: 'computed again when the model runs',
+  modality: 'eyes, ears or voice: the model will be blind and deaf in Ollama. Convert the projector (mmproj) separately',
+  unused: 'llama.cpp has no place for them',
+  prediction: 'layers that predict further tokens',
+} as const
+
+/** One line per reason, not per tensor: an image encoder has hundreds. */
+function leftOutNotes({ architecture, hparams, merged }: GgufSource): string[] {
+  const skipped = skippedTensors(architecture, hparams.blockCount, merged.tensors.keys())
+  return [...new Set(skipped.map(({ reason }) => reason))].map((reason) => {
+    const names = skipped.filter((tensor) => tensor.reason === reason).map(({ name }) => name)
+    return `left out: ${nameList(names)} (${LEFT_OUT[reason]})`
+  })
 }
 
 /** The converter's own fallback; llama-quantize's stage tells its own. */

@@ -4,7 +4,10 @@
  * Law: conversion/llama.py `LlamaModel`, gguf-py constants.py `MODEL_TENSORS[MODEL_ARCH.LLAMA]`.
  */
 import { defineArchitecture } from '../define.js'
-import { TEXT_HPARAMS } from '../hparams.js'
+import { ATTENTION } from '../config-defaults.js'
+import { headDim } from '../dimensions.js'
+import { ropeFactorsLlama3 } from '../extras.js'
+import { TEXT_HPARAMS } from '../text-hparams.js'
 
 export const llama = defineArchitecture({
   gguf: 'llama',
@@ -16,7 +19,15 @@ export const llama = defineArchitecture({
     ['LlamaModel', { prefixes: [['model.', '']], without: ['output'] }],
   ],
   modelType: 'llama',
-  hparams: [...TEXT_HPARAMS, ['vocab_size', 'u32', 'vocab_size', 'required'], ['rope.dimension_count', 'u32', { derived: 'headDim' }]],
+  defaults: {
+    llama: { missing: { max_position_embeddings: 2048, rms_norm_eps: 1e-6, rope_theta: 10000 }, derived: ATTENTION },
+    mistral: { missing: { max_position_embeddings: 131072, rms_norm_eps: 1e-6, rope_theta: 10000, num_key_value_heads: 8 }, derived: ATTENTION },
+    iquestcoder: {
+      missing: { max_position_embeddings: 131072, rms_norm_eps: 1e-5, rope_theta: 10000, num_key_value_heads: 8, head_dim: 128 },
+      derived: ATTENTION,
+    },
+  },
+  hparams: [...TEXT_HPARAMS, ['vocab_size', 'u32', 'vocab_size', 'required'], ['rope.dimension_count', 'u32', headDim]],
   tensors: [
     ['model.embed_tokens', 'tokenEmbd'],
     ['model.layers.{block}.input_layernorm', 'attnNorm'],
@@ -32,5 +43,5 @@ export const llama = defineArchitecture({
     ['lm_head', 'output', 'tied'],
   ],
   tokenizer: 'llama',
-  extras: ['ropeFactorsLlama3'],
+  extras: [ropeFactorsLlama3],
 })

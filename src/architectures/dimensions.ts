@@ -1,0 +1,62 @@
+/**
+ * The numbers of a model that rows and transforms compute with: layers, heads, experts, sizes; whatever generation of
+ * config spelled them, and bounded, because loops run over them.
+ */
+import { readFloat, readUint, spelling, wrong, type Config } from './config.js'
+
+export const MAX_BLOCKS = 512 // llama.cpp's LLAMA_MAX_LAYERS; it refuses more
+const MAX_EXPERTS = 1024 // no model has more than 512; llama.cpp's LLAMA_MAX_EXPERTS
+const MAX_HEAD_DIM = 65_536 // rope factors are held in memory, one per pair; largest seen: 576 (DeepSeek's latent keys)
+
+/** Spellings of config keys, as the reference orders them. */
+export const HEADS = ['num_attention_heads', 'n_head', 'n_heads']
+export const KV_HEADS = ['num_key_value_heads', 'n_kv_heads', 'num_kv_heads', 'n_head_kv', 'multi_query_group_num']
+export const EXPERTS = ['num_local_experts', 'num_experts', 'n_routed_experts', 'moe_num_experts', 'num_routed_experts']
+export const EMBEDDING_LENGTH = ['hidden_size', 'n_embd', 'dim', 'd_model', 'n_embed']
+const BLOCK_COUNT = ['n_layers', 'num_hidden_layers', 'n_layer', 'num_layers']
+
+/** Number of layers; loops and name checks run over it, so it is bounded first. */
+export function blockCount(config: Config): number {
+  return readUint(config, spelling(config, BLOCK_COUNT) ?? 'num_hidden_layers', MAX_BLOCKS)
+}
+
+/** Number of heads of queries. */
+export function headCount(config: Config): number {
+  return readUint(config, spelling(config, HEADS) ?? 'num_attention_heads')
+}
+
+/** Number of key and value heads; as many as heads where the config knows no others. */
+export function kvHeadCount(config: Config): number {
+  const key = spelling(config, KV_HEADS)
+  return key === undefined ? headCount(config) : readUint(config, key)
+}
+
+/** Elements of one head: head_dim, else hidden size / heads, rounded down as in the reference. */
+export function headDim(config: Config): number {
+  if (spelling(config, ['head_dim']) !== undefined) return readUint(config, 'head_dim', MAX_HEAD_DIM)
+  const elements = Math.floor(hiddenSize(config) / headCount(config))
+  if (elements >= 1 && elements <= MAX_HEAD_DIM) return elements
+  throw wrong(config, 'hidden_size', `between ${headCount(config)} (the number of heads) and ${MAX_HEAD_DIM} times that`)
+}
+
+/** Elements of a hidden state. */
+export function hiddenSize(config: Config): number {
+  return readUint(config, spelling(config, EMBEDDING_LENGTH) ?? 'hidden_size')
+}
+
+/** Number of experts in a layer that has them. */
+export function expertCount(config: Config): number {
+  return readUint(config, spelling(config, EXPERTS) ?? 'num_experts', MAX_EXPERTS)
+}
+
+/** The first spelling that the config has. @throws FormatError when it is no positive integer */
+export function optionalUint(config: Config, ...spellings: readonly string[]): number | undefined {
+  const key = spelling(config, spellings)
+  return key === undefined ? undefined : readUint(config, key)
+}
+
+/** The first spelling that the config has. @throws FormatError when it is no number >= 0 */
+export function optionalFloat(config: Config, ...spellings: readonly string[]): number | undefined {
+  const key = spelling(config, spellings)
+  return key === undefined ? undefined : readFloat(config, key)
+}

@@ -1,0 +1,13 @@
+/** Words that change values, or leave tensors out because of them. */
+import { rowsFrom, each, parts, type Transform } from './transform.js'
+
+export const VALUE_TRANSFORMS = {
+  /** Norms that are stored as their difference from one. */
+  addOne: each((tensor) => ({ ...tensor, program: { op: 'addConstant', input: tensor.program, value: 1 } })),
+  /** -(e^x): the decay of state-space layers, which are stored as its logarithm. */
+  negExp: each((tensor) => ({ ...tensor, program: { op: 'apply', input: tensor.program, function: 'negExp' } })),
+  /** Left out when all of it is zero: biases that a class has and a checkpoint does not use. */
+  dropZero: { ...parts((tensor) => (tensor.values?.every((value) => value === 0) === true ? [] : [tensor])), needsValues: true },
+  /** An embedding without the rows that the tokenizer has no tokens for. */
+  cropToTokens: each((tensor, { tokenCount }) => (tokenCount === undefined || tokenCount >= (tensor.shape[0] ?? 0) ? tensor : rowsFrom(tensor, 0, tokenCount))),
+} as const satisfies Record<string, Transform>
