@@ -15,7 +15,9 @@ interface MergeFlags extends GgufFlags {
 /** Builds the command. */
 export function loraMerge(context: CommandContext, name = 'lora-merge'): Command {
   const command = newCommand(name)
-    .description('Merges LoRA adapters into a base model. OUT is a folder, FILE.safetensors, or FILE.gguf (merged and converted in one pass).')
+    .description(
+      'Merges LoRA adapters into a base model. OUT is a folder, FILE.safetensors, FILE.pt (.pth, .bin: a state dict for torch), or FILE.gguf (merged and converted in one pass).',
+    )
     .usage(`[options] ${SYNOPSIS.replace('lora-merge ', '')}`)
     .argument('[paths...]', 'base model, one or more adapters, output')
     .option('--dtype <TYPE>', 'auto, f32, f16, bf16: type of the merged weights (default: auto, as they are)')

@@ -23,6 +23,24 @@ export function crc32(bytes: Uint8Array, crc = 0): number {
   return ~c >>> 0
 }
 
+/** The CRC of two runs of bytes, one after the other, from the CRCs of both. @param byteLength  of the second one */
+export function crc32Combined(first: number, second: number, byteLength: number): number {
+  let power = 0x80000000 // x^0: polynomials are reflected, the highest bit is the constant
+  let rest = byteLength * 8
+  for (let square = 0x40000000; rest >= 1; rest = Math.floor(rest / 2), square = product(square, square)) if (rest % 2 === 1) power = product(power, square)
+  return (product(power, first) ^ second) >>> 0
+}
+
+/** Product of two polynomials over GF(2), modulo the CRC's. */
+function product(a: number, b: number): number {
+  let [sum, shifted] = [0, b]
+  for (let bit = 31; bit >= 0; bit--) {
+    if ((a >>> bit) & 1) sum ^= shifted
+    shifted = shifted & 1 ? (shifted >>> 1) ^ 0xedb88320 : shifted >>> 1
+  }
+  return sum >>> 0
+}
+
 /** Table k gives the CRC of a byte that k zero bytes follow. */
 function makeTables(): Uint32Array[] {
   const first = Uint32Array.from({ length: 256 }, (_, byte) => {

@@ -5,6 +5,7 @@ import { resolve } from 'node:path'
 import { CancelledError, VerificationError } from '../core/errors.js'
 import { outputBytes, type Plan, type PlannedFile, type SideFile } from '../plan/plan.js'
 import { AtomicOutput } from './atomic-output.js'
+import { writeChecksums, writePieces } from './archive-parts.js'
 import { checkOutputs, outputNames } from './check-outputs.js'
 import { fileSystemError } from '../core/file-errors.js'
 import { runJob } from './pool.js'
@@ -58,6 +59,7 @@ export async function execute(plan: Plan, tool: ToolFacts, options: ExecuteOptio
     }
     await createSideFiles('before')
     const paths = plan.files.map((file) => output.create(file.name, file.header, file.byteLength))
+    plan.files.forEach((file, i) => writePieces(file, paths[i] ?? ''))
     const inflated = await prepareMembers(plan, output, options)
     const results = await writeTensors(plan, paths, inflated, options)
     options.onProgress?.({ phase: 'finish', doneBytes: outputBytes(plan), totalBytes: outputBytes(plan), current: plan.target })
@@ -102,6 +104,7 @@ async function writeTensors(
     clearInterval(timer)
   }
   report()
+  plan.files.forEach((file, i) => writeChecksums(file, paths[i] ?? '', job))
   return tensorResults(plan, job)
 }
 

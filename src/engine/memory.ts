@@ -28,7 +28,10 @@ export function threadCount({ tensors }: Plan, asked: number | undefined): numbe
 export function expectedPeakBytes(plan: Plan, asked: number | undefined): number {
   const threads = threadCount(plan, asked)
   const buffers = bufferBytes(plan.tensors)
-  const headers = plan.files.reduce((sum, { header }) => sum + header.byteLength, 0)
+  const headers = plan.files.reduce(
+    (sum, { header, pieces = [] }) => pieces.reduce((bytes, piece) => bytes + piece.bytes.byteLength, sum + header.byteLength),
+    0,
+  )
   return PROCESS_BYTES + headers * 3 + threads * buffers + (threads === 1 ? WORKER_BYTES / 2 : threads * WORKER_BYTES)
 }
 

@@ -3,6 +3,7 @@
  * thread, or in the main thread when the work is small.
  */
 import { createHash } from 'node:crypto'
+import { crc32 } from 'node:zlib'
 import { floatsOf, type ByteSink } from '../core/bytes.js'
 import { QUANT_TYPES, quantBytes } from '../core/quant-types.js'
 import { programShape } from '../core/row-program.js'
@@ -65,7 +66,9 @@ class TileWorker {
     this.sinkOf(tensor.file).write(output, tensor.offset + position)
     const digest = createHash('sha256').update(output).digest()
     const { norms, losses } = this.evaluator
-    writeRecord(this.job, tile, { digest, deltaSquares: norms.delta, weightSquares: norms.weight, nonFinite, ...losses }, output.byteLength)
+    const crc = this.job.outputs[tensor.file]?.checksums === true ? crc32(output) : 0
+    const facts = { deltaSquares: norms.delta, weightSquares: norms.weight, nonFinite, ...losses }
+    writeRecord(this.job, tile, { digest, ...facts, crc32: crc, byteLength: output.byteLength })
     this.workshop.arena.release(mark)
   }
 

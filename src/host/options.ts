@@ -29,7 +29,7 @@ export interface MergeOptions extends CommonOptions {
   /** Folder of the base model, or one safetensors file. */
   readonly base: string
   readonly adapters: readonly AdapterOption[]
-  /** A folder, or a file ending in `.safetensors`. */
+  /** A folder, or a file ending in `.safetensors`, or in `.pt`, `.pth` or `.bin` for torch. */
   readonly out: string
   /** Unless given each tensor keeps its type. */
   readonly dtype?: PlainFloat | undefined

@@ -10,6 +10,7 @@ import { planMerge as planMergePure } from '../plan/plan-merge.js'
 import { planRegguf, type RegGufRequest } from '../plan/plan-regguf.js'
 import type { QuantizeRequest } from '../plan/quantize-stage.js'
 import type { Plan } from '../plan/plan.js'
+import { TORCH_FILE } from '../plan/weights-file.js'
 import { openDescriptor, openFile } from '../sources/files.js'
 import { checkFileName } from './file-names.js'
 import { openInputs } from './inputs.js'
@@ -21,23 +22,23 @@ const FOLDER_RECEIPT = 'lora-to-gguf.receipt.json'
 const MOST_METADATA_BYTES = 8_388_608
 
 /**
- * Plans a merge into a folder or a .safetensors file.
+ * Plans a merge into a folder, a .safetensors file, or a state dict for torch (.pt, .pth, .bin).
  * @throws ToolkitError
  */
 export async function planMerge(options: MergeOptions): Promise<Plan> {
   if (options.adapters.length === 0) throw new UsageError('no adapter is given: nothing to merge.')
   const { base, adapters, tokenizer, decisions, consulted } = await openInputs(options.base, options.adapters, options)
-  const isFile = /\.safetensors$/i.test(options.out)
+  const kind = /\.safetensors$/i.test(options.out) ? 'safetensors' : TORCH_FILE.test(options.out) ? 'torch' : 'folder'
   const name = checkFileName(basename(resolve(options.out)))
-  const root = isFile ? dirname(resolve(options.out)) : options.out
+  const root = kind === 'folder' ? options.out : dirname(resolve(options.out))
   const plan = await planMergePure({
     base,
     adapters,
-    output: isFile ? { kind: 'safetensors', root, name } : { kind: 'folder', root },
+    output: kind === 'folder' ? { kind, root } : { kind, root, name },
     dtype: options.dtype,
     maxShardBytes: options.maxShardBytes,
     tokenizer,
-    receipt: receiptName(options.receipt, root, isFile ? `${name}.receipt.json` : FOLDER_RECEIPT),
+    receipt: receiptName(options.receipt, root, kind === 'folder' ? FOLDER_RECEIPT : `${name}.receipt.json`),
     clampOverflow: options.clampOverflow ?? false,
     tileElements: options.tileElements,
     options: recorded({

@@ -1,5 +1,5 @@
 /**
- * Plans a merged model in the base's own form: a Hugging Face folder, or one safetensors file. Needs no knowledge of
+ * Plans a merged model in the base's own form: a Hugging Face folder, or one file for safetensors or torch. Needs no knowledge of
  * architectures: an adapter's target names the base tensor, everything else is carried over as it is.
  */
 import { elementBytes, isDtype, isPlainFloat, type Dtype, type PlainFloat } from '../core/dtypes.js'
@@ -8,7 +8,6 @@ import type { Model, Shard } from '../core/model.js'
 import { programShape } from '../core/row-program.js'
 import { elementCount } from '../core/shape.js'
 import type { EncodedType } from '../core/arithmetic.js'
-import { encodeHeader } from '../formats/safetensors/header-writer.js'
 import { compareNames } from '../formats/safetensors/name-order.js'
 import { encodeShardIndex, INDEX_NAME } from '../formats/safetensors/shard-index.js'
 import type { WeightedAdapter } from '../merge/combine.js'
@@ -18,12 +17,13 @@ import type { Plan, PlannedFile, PlannedTensor, SideFile, TensorProgram } from '
 import { cutShards, type PlannedShard } from './shards.js'
 import { copiedFiles, mergedConfig, type TokenizerFiles } from './side-files.js'
 import { tileSize } from './tiles.js'
+import { layOutWeights } from './weights-file.js'
 
 export interface MergeRequest {
   readonly base: Model
   readonly adapters: readonly WeightedAdapter[]
   /** Where it goes: a folder, or one file in a folder. */
-  readonly output: { readonly kind: 'folder'; readonly root: string } | { readonly kind: 'safetensors'; readonly root: string; readonly name: string }
+  readonly output: { readonly kind: 'folder'; readonly root: string } | { readonly kind: 'safetensors' | 'torch'; readonly root: string; readonly name: string }
   /** Undefined: each tensor keeps the type it has. */
   readonly dtype?: PlainFloat | undefined
   /** Bytes of tensor data in one file. Undefined: the base's own shards. */
@@ -46,7 +46,7 @@ export async function planMerge(request: MergeRequest): Promise<Plan> {
   const merged = mergeModel(base, request.adapters)
   const dtypeOf = ({ base: { name, dtype, source } }: MergedTensor): Dtype => {
     if (!isDtype(dtype))
-      throw new UnsupportedError(`is ${dtype}, which safetensors does not have; merge a GGUF into a .gguf.`, { file: source.name, tensor: name })
+      throw new UnsupportedError(`is ${dtype}, which neither safetensors nor torch has; merge a GGUF into a .gguf.`, { file: source.name, tensor: name })
     return request.dtype !== undefined && isPlainFloat(dtype) ? request.dtype : dtype
   }
   const shards = shardsOf(request, merged.tensors, dtypeOf)
@@ -79,7 +79,7 @@ function shardsOf(
   const named = (metadata: ReadonlyMap<string, string>): ReadonlyMap<string, string> =>
     output.kind === 'folder' && base.config !== undefined ? withIdentity(metadata, base) : metadata
   const all = { metadata: named(new Map(base.shards.flatMap((shard) => [...shard.metadata]))), tensorNames: [...tensors.keys()] }
-  if (output.kind === 'safetensors') return [{ ...all, fileName: output.name }]
+  if (output.kind !== 'folder') return [{ ...all, fileName: output.name }]
   if (maxShardBytes !== undefined) return cutShards(all, maxShardBytes, (name) => byteLength(tensors.get(name), dtypeOf))
   // one file has the name that every reader looks for; several keep theirs, for the reference orders tensors by them
   if (base.shards.length === 1) return [{ ...all, fileName: 'model.safetensors', tensorNames: withNewTensors(base, tensors)[0]?.tensorNames ?? [] }]
@@ -109,16 +109,14 @@ function layOut(
   const tensors: PlannedTensor[] = []
   for (const shard of shards) {
     const own = shard.tensorNames.flatMap((name) => merged.get(name) ?? [])
-    const header = encodeHeader(
-      own.map((tensor) => ({ name: tensor.base.name, dtype: dtypeOf(tensor), shape: tensor.base.shape })),
-      shard.metadata,
-    )
+    const entries = own.map((tensor) => ({ name: tensor.base.name, dtype: dtypeOf(tensor), shape: tensor.base.shape }))
+    const { file, offsets } = layOutWeights(shard.fileName, entries, shard.metadata, tensors.length)
     const byName = new Map(own.map((tensor) => [tensor.base.name, tensor]))
-    for (const [name, offset] of header.offsets) {
+    for (const [name, offset] of offsets) {
       const tensor = byName.get(name)
       if (tensor !== undefined) tensors.push(plannedTensor(tensor, dtypeOf(tensor), files.length, offset, tileElements))
     }
-    files.push({ name: shard.fileName, header: header.bytes, byteLength: header.fileSize })
+    files.push(file)
   }
   return { files, tensors }
 }

@@ -45,12 +45,28 @@ export interface PlannedTensor {
   readonly applied: readonly AppliedDelta[]
 }
 
-/** A file of weights. Bytes that neither the header nor a tensor covers are zero. */
+/** A file of weights. Bytes that neither the header, a piece nor a tensor covers are zero. */
 export interface PlannedFile {
   /** Relative to `Plan.root`. */
   readonly name: string
   readonly header: Uint8Array
   readonly byteLength: number
+  /** Bytes elsewhere: what an archive has between its records and after them. */
+  readonly pieces?: readonly FilePiece[]
+  /** What is known only when the data is complete. */
+  readonly checksums?: readonly PlannedChecksum[]
+}
+
+export interface FilePiece {
+  readonly offset: number
+  readonly bytes: Uint8Array
+}
+
+/** The CRC-32 of a tensor's data, to be written at these places of its file: four bytes, little-endian. */
+export interface PlannedChecksum {
+  /** Position in `Plan.tensors`. */
+  readonly tensor: number
+  readonly places: readonly number[]
 }
 
 /** A file beside the weights. `before` the data: what the data needs. `after` it: what points at complete data. `last`: what points at all of it, receipt too. */
@@ -72,7 +88,7 @@ export interface PlannedAdapter {
 }
 
 export interface Plan {
-  readonly kind: 'folder' | 'safetensors' | 'gguf'
+  readonly kind: 'folder' | 'safetensors' | 'torch' | 'gguf'
   /** Folder that all names below are relative to, as the user named it. */
   readonly root: string
   /** What the user asked for: `root` itself for a folder, else the name of the one data file. */

@@ -28,7 +28,8 @@ export type AllowedGlobal =
 const inert: AllowedGlobal = { is: 'inert' }
 const notDense = (what: string): AllowedGlobal => ({ is: 'unsupported', why: `${what}; only dense tensors are read. Save it as a dense tensor.` })
 
-const STORAGES = {
+/** Classes of storages, by the type of their elements. */
+export const STORAGES = {
   FloatStorage: 'F32',
   HalfStorage: 'F16',
   BFloat16Storage: 'BF16',
@@ -42,7 +43,8 @@ const STORAGES = {
   ComplexFloatStorage: 'C64',
 } as const satisfies Record<string, Dtype>
 
-const DTYPES_OF_TORCH = {
+/** Names of types, the usual one first. */
+export const DTYPES_OF_TORCH = {
   float32: 'F32',
   float: 'F32',
   float16: 'F16',
