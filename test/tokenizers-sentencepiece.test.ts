@@ -134,12 +134,12 @@ describe('token tables of a SentencePiece model', () => {
     assert.equal(granite.get('tokenizer.ggml.add_bos_token'), false)
   })
 
-  it('refuse a vocab_size that would fill memory, and a tekken tokenizer, by name', async () => {
+  it('refuse a vocab_size that would fill memory, and an empty tekken.json, by name', async () => {
     const request = { config: config({}), recipe: 'llama' as const }
     await assert.rejects(tokenTables({ ...request, folder: memoryFolder({ 'tokenizer.model': MODEL }), vocabSize: 2 ** 31 }), UnsupportedError)
     await assert.rejects(
       tokenTables({ ...request, folder: memoryFolder({ 'tekken.json': '{}' }), vocabSize: 9 }),
-      (error) => error instanceof UnsupportedError && error.message.startsWith('tekken.json'),
+      (error) => error instanceof FormatError && error.message.startsWith('tekken.json'),
     )
     await assert.rejects(tokenTables({ ...request, folder: memoryFolder({}), vocabSize: 9 }), ToolkitError)
   })

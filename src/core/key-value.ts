@@ -28,6 +28,11 @@ export const bool = (value: boolean): MetadataValue => ({ type: 'bool', value })
 export const string = (value: string): MetadataValue => ({ type: 'string', value })
 export const strings = (value: readonly string[]): MetadataValue => ({ type: 'array', items: 'string', value })
 
+/** Each key once: at the place of its first addition, with the value of its last, as gguf-py's writer keeps them. */
+export function inPlace(keyValues: readonly KeyValue[]): KeyValue[] {
+  return [...new Map(keyValues.map(({ key, value }) => [key, value]))].map(([key, value]) => ({ key, value }))
+}
+
 /** The value of a key; undefined when the list has no such key. */
 export function valueOf(keyValues: readonly KeyValue[], wanted: string): MetadataValue | undefined {
   return keyValues.find(({ key }) => key === wanted)?.value

@@ -20,7 +20,7 @@ import type { Folder, OpenBytes } from '../core/bytes.js'
 import { isPlainFloat } from '../core/dtypes.js'
 import { MismatchError, UnsupportedError } from '../core/errors.js'
 import type { JsonObject } from '../core/json.js'
-import { string, u32, type KeyValue } from '../core/key-value.js'
+import { inPlace, string, u32, type KeyValue } from '../core/key-value.js'
 import type { Model } from '../core/model.js'
 import type { WeightedAdapter } from '../merge/combine.js'
 import { generalKeyValues } from '../model-card/general.js'
@@ -107,7 +107,7 @@ export function asksForQuantizer({ options, imatrix, overrides }: Omit<QuantizeR
 
 /** In the reference's order; a key that two of them write keeps the first one's place and has the last one's value. */
 function keyValuesOf({ architecture, hparams, general, tables }: GgufSource, fileType: ConverterFileType): KeyValue[] {
-  const written = [
+  return inPlace([
     { key: 'general.architecture', value: string(architecture.gguf) },
     ...earlyKeyValues(architecture, hparams),
     { key: 'general.type', value: string('model') },
@@ -115,8 +115,7 @@ function keyValuesOf({ architecture, hparams, general, tables }: GgufSource, fil
     ...architectureKeyValues(architecture, hparams, ALL_FILE_TYPES[fileType].id),
     { key: 'general.quantization_version', value: u32(2) },
     ...(tables?.keyValues ?? [{ key: 'tokenizer.ggml.model', value: string('none') }]),
-  ]
-  return [...new Map(written.map(({ key, value }) => [key, value]))].map(([key, value]) => ({ key, value }))
+  ])
 }
 
 function modelFolder({ label, config, folder }: Model): { config: JsonObject; folder: Folder } {
@@ -179,6 +178,7 @@ async function readTokens(request: GgufSourceRequest, architecture: Architecture
     config: request.base.config ?? new Map(),
     vocabSize: hparams.vocabSize ?? 0,
     recipe: architecture.definition.tokenizer,
+    architecture: architecture.gguf,
     ...(request.pre === undefined ? {} : { pre: request.pre }),
   })
 }

@@ -3,11 +3,11 @@
  *
  * Law: gguf-py gguf_writer.py `add_key_value`: a key keeps the place of its first addition and the value of its last.
  */
-import { FileSystemError } from '../core/errors.js'
+import { FileSystemError, InternalError } from '../core/errors.js'
 import type { JsonObject } from '../core/json.js'
-import { string, strings, type MetadataValue } from '../core/key-value.js'
+import { string, strings, u32, type MetadataValue } from '../core/key-value.js'
 import type { TokenizerRecipe } from '../core/tokenizer-recipes.js'
-import { readSpecialVocab, specialKeyValues, type SpecialVocab, type SpecialVocabOptions } from './special-vocab.js'
+import { ID_KEYS, readSpecialVocab, specialKeyValues, type SpecialVocab, type SpecialVocabOptions } from './special-vocab.js'
 import type { TokenizerFiles } from './tokenizer-files.js'
 import type { TokenTable } from './vocabularies.js'
 
@@ -18,6 +18,8 @@ export interface Draft {
   /** Rows of the embedding as config.json has them; 0 when it does not say. Recipes that round it up change it. */
   vocabSize: number
   readonly recipe: TokenizerRecipe
+  /** Value of general.architecture, for a recipe that writes a key of the architecture. */
+  readonly architecture: string | undefined
   /** The user's --pre. */
   readonly givenPre: string | undefined
   readonly keyValues: Map<string, MetadataValue>
@@ -45,11 +47,20 @@ export function addTable(draft: Draft, table: TokenTable, pre: string | undefine
   keyValues.set('tokenizer.ggml.model', string(table.model))
   if (pre !== undefined) keyValues.set('tokenizer.ggml.pre', string(pre))
   keyValues.set('tokenizer.ggml.tokens', strings(table.tokens))
-  if (table.scores !== undefined) keyValues.set('tokenizer.ggml.scores', { type: 'array', items: 'f32', value: table.scores })
+  if (table.scores !== undefined)
+    keyValues.set('tokenizer.ggml.scores', { type: 'array', items: table.scores instanceof Int32Array ? 'i32' : 'f32', value: table.scores })
   keyValues.set('tokenizer.ggml.token_type', { type: 'array', items: 'i32', value: table.types })
   draft.table = table
   if (pre !== undefined) draft.pre = pre
   draft.notes.push(...table.notes)
+}
+
+/** Sets the id of a special token, whatever was there. */
+export function setSpecialId(draft: Draft, kind: string, id: number): void {
+  const key = ID_KEYS.get(kind)
+  if (key === undefined) throw new InternalError(`no key holds the id of ${kind}`)
+  draft.keyValues.set(key, u32(id))
+  draft.special.set(kind, id)
 }
 
 /** Reads a special vocabulary and adds it. */

@@ -24,6 +24,8 @@ const GPT2 = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|
 const SPACES = '\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+'
 /** The cl100k family: how digits are grouped is what differs. */
 const cl100k = (digits: string) => `${CONTRACTIONS}|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|${digits}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|${SPACES}`
+/** cl100k with single digits: Qwen's, and that of others that keep a tiktoken file. */
+export const CL100K_SINGLE_DIGITS = cl100k('\\p{N}')
 const UPPER = '[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]'
 const LOWER = '[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]'
 /** The o200k family: words by case. */
@@ -69,6 +71,14 @@ const STRUCTURES: readonly Structure[] = [
   { splits: [' ?[^(\\s|[.,!?…。，、।۔،])]+'], name: 'bloom' },
   { splits: [' ?[^(\\s|[.,!?…。，、।۔،])]+', '\\p{N}'], name: 'viking' },
 ]
+
+const NOT_HAN = '&&[^\\p{Han}]'
+const KIMI_UPPER = `[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}${NOT_HAN}]`
+const KIMI_LOWER = `[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}${NOT_HAN}]`
+/** Kimi's: o200k with Han runs apart. */
+export const KIMI_REGEX =
+  `[\\p{Han}]+|[^\\r\\n\\p{L}\\p{N}]?${KIMI_UPPER}*${KIMI_LOWER}+${CONTRACTIONS}?|` +
+  `[^\\r\\n\\p{L}\\p{N}]?${KIMI_UPPER}+${KIMI_LOWER}*${CONTRACTIONS}?|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|${SPACES}`
 
 const KEY_SEPARATOR = '\u0000'
 const BY_SPLITS: ReadonlyMap<string, Structure['name']> = new Map(STRUCTURES.map(({ splits, name }) => [splits.map(canonicalRegex).join(KEY_SEPARATOR), name]))

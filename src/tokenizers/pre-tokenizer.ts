@@ -34,6 +34,7 @@ export function checkPreTokenizerName(name: string): void {
  * @param tokenizerConfig  tokenizer_config.json
  * @param bos              id of the BOS token, where there is one
  * @param given            the user's --pre
+ * @param otherwise        the family's, where its hash is in no table
  * @throws UsageError, UnsupportedError
  */
 export async function recognisePreTokenizer(
@@ -41,6 +42,7 @@ export async function recognisePreTokenizer(
   tokenizerConfig: JsonObject | undefined,
   bos: number | undefined,
   given?: string,
+  otherwise?: string,
 ): Promise<RecognisedPreTokenizer> {
   if (given !== undefined) {
     checkPreTokenizerName(given)
@@ -50,6 +52,7 @@ export async function recognisePreTokenizer(
     const name = PRE_TOKENIZER_HASHES.get(await idsHash(ids))
     if (name !== undefined) return { name, note: `pre-tokenizer ${name}: recognised by the reference's hash` }
   }
+  if (otherwise !== undefined) return { name: otherwise, note: `pre-tokenizer ${otherwise}: its hash is in no table; that of this family of models` }
   const ignoreMerges = objectIn(vocabulary.json, 'model')?.get('ignore_merges') === true
   const name = nameByStructure(vocabulary.json, { ignoreMerges, hasBos: bos !== undefined })
   if (name !== undefined) return { name, note: `pre-tokenizer ${name}: its hash is in no table; recognised by its normalizer and pre_tokenizer` }

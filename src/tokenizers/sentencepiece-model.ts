@@ -14,6 +14,8 @@ export const PIECE_TYPES = { normal: 1, unknown: 2, control: 3, userDefined: 4, 
 
 /** A model as plain data: index = token id. */
 export interface SentencePieceModel {
+  /** Name of the file, for messages. */
+  readonly file: string
   readonly pieces: readonly string[]
   readonly scores: Float32Array
   /** Numbers of PIECE_TYPES. */
@@ -71,6 +73,7 @@ export function readSentencePieceModel(bytes: Uint8Array, file: string): Sentenc
   checkPieces(pieces, types, file)
   const setting = (name: string) => settings.get(name) ?? 0
   return {
+    file,
     pieces,
     scores: Float32Array.from(scores),
     types: Uint8Array.from(types),

@@ -1,79 +1,121 @@
 /**
  * Steps for tokenizers that are SentencePiece models, from tokenizer.model or from a tokenizer.json that stands for one.
  *
- * Law: llama.cpp conversion/base.py `_set_vocab_sentencepiece`, `_set_vocab_llama_hf`; conversion/llama.py `LlamaModel.set_vocab`.
+ * Law: llama.cpp conversion/base.py `_set_vocab_sentencepiece`, `_set_vocab_llama_hf`; the `set_vocab` of llama.py, phi.py,
+ * gemma.py and of families that only set a few keys more. Where the reference stops for want of a tokenizer.model (which
+ * transformers 5 does not save), pieces and scores are rebuilt from tokenizer.json.
  */
-import { FormatError, UnsupportedError } from '../core/errors.js'
+import { FormatError } from '../core/errors.js'
 import { kindOf } from '../core/json.js'
 import { bool } from '../core/key-value.js'
-import { addSpecial, addTable, noTokenizer, type Draft } from './draft.js'
-import { readVocabulary } from './tokenizer-json.js'
-import { isLlamaJson, llamaJsonTable, sentencePieceTable, type TokenTable } from './vocabularies.js'
+import { bySpecialLooks, type AddedEntry } from './added-tokens.js'
+import { byteLevel, hasByteLevel } from './byte-level-steps.js'
+import { addSpecial, addTable, noTokenizer, type Draft, type Step } from './draft.js'
+import { pieceTable, USUAL_LAYERS, type Layer } from './piece-tables.js'
+import { rebuildModel } from './rebuilt-model.js'
+import { readSentencePieceModel } from './sentencepiece-model.js'
+import { TOKEN_TYPES } from './token-types.js'
+import { readVocabulary, type Vocabulary } from './tokenizer-json.js'
+import { isLlamaJson, llamaJsonTable, type TokenTable } from './vocabularies.js'
 
-/** tokenizer.model; passes when there is none. */
-export async function sentencePiece(draft: Draft): Promise<boolean> {
-  if (!draft.files.has('tokenizer.model')) return false
-  const table = await sentencePieceTable(draft.files, draft.vocabSize)
-  return finishSentencePiece(draft, table)
+const MODEL_FILE = 'tokenizer.model'
+
+/** tokenizer.model with a family's layers; passes when there is none. */
+export function piecesWith(layers: readonly Layer[]): Step {
+  return async (draft) => {
+    if (!draft.files.has(MODEL_FILE)) return false
+    const model = readSentencePieceModel(await draft.files.bytes(MODEL_FILE), MODEL_FILE)
+    return finishPieces(draft, await pieceTable(draft.files, model, draft.vocabSize, layers))
+  }
 }
 
-/** A tokenizer.json with byte fallback; passes when it is another. */
+export const sentencePiece: Step = piecesWith(USUAL_LAYERS)
+
+/** A tokenizer.json with byte fallback, all scores equal, as the reference writes it; passes when it is another. */
 export async function llamaJson(draft: Draft): Promise<boolean> {
   const tokenizer = await draft.files.json('tokenizer.json')
   const vocabulary = tokenizer !== undefined && isLlamaJson(tokenizer) ? await readVocabulary(draft.files) : undefined
-  return vocabulary !== undefined && finishSentencePiece(draft, llamaJsonTable(vocabulary))
+  return vocabulary !== undefined && finishPieces(draft, llamaJsonTable(vocabulary))
 }
 
-async function finishSentencePiece(draft: Draft, table: TokenTable): Promise<boolean> {
+/** Pieces and scores rebuilt from tokenizer.json, added tokens by the family's last rule; passes when it stands for no such model. */
+export function rebuiltPiecesWith(layers: readonly Layer[]): Step {
+  return async (draft) => {
+    const vocabulary = await sentencePieceVocabulary(draft)
+    if (vocabulary === undefined) return false
+    draft.notes.push('there is no tokenizer.model: its pieces and scores were rebuilt from tokenizer.json (the reference converter stops here)')
+    const rule = layers.at(-1)?.[1] ?? bySpecialLooks
+    const table = await pieceTable(draft.files, rebuildModel(vocabulary), draft.vocabSize, [[async () => addedEntries(vocabulary), rule]])
+    return finishPieces(draft, table)
+  }
+}
+
+export const rebuiltPieces: Step = rebuiltPiecesWith(USUAL_LAYERS)
+
+/** The vocabulary of a tokenizer.json that a SentencePiece model was made into; undefined for any other. */
+export async function sentencePieceVocabulary({ files }: Draft): Promise<Vocabulary | undefined> {
+  const vocabulary = files.has('tokenizer.json') ? await readVocabulary(files) : undefined
+  if (vocabulary?.modelType === 'Unigram') return vocabulary
+  return vocabulary !== undefined && isLlamaJson(vocabulary.json) ? vocabulary : undefined
+}
+
+export function addedEntries({ added }: Vocabulary): AddedEntry[] {
+  return [...added].map(([id, { content, special }]) => ({ id, content, special }))
+}
+
+/** Table, no pre-tokenizer to speak of, special tokens. */
+export async function finishPieces(draft: Draft, table: TokenTable, pre = 'default'): Promise<boolean> {
   if (draft.givenPre !== undefined) draft.notes.push(`--pre ${draft.givenPre} was not used: this tokenizer has no pre-tokenizer to name`)
-  addTable(draft, table, 'default')
+  addTable(draft, table, pre)
   await addSpecial(draft, { loadMerges: false, tokenCount: table.tokens.length })
   return true
 }
 
+/** The model of a family for SentencePiece turned out to be byte-level BPE: written as that. */
+export async function byteLevelInstead(draft: Draft): Promise<boolean> {
+  if (!(await hasByteLevel(draft))) return false
+  draft.notes.push('there is no tokenizer.model, and the tokenizer is byte-level BPE: written as such (the reference converter stops here)')
+  return byteLevel(draft)
+}
+
 export async function missingModel(draft: Draft): Promise<boolean> {
-  throw noTokenizer(draft, 'tokenizer.model')
+  throw noTokenizer(draft, 'tokenizer.model, or a tokenizer.json that stands for one')
 }
 
-export async function refuseTekken({ files }: Draft): Promise<boolean> {
-  if (files.has('tekken.json') && !files.has('tokenizer.json')) {
-    throw new UnsupportedError("is a tokenizer in Mistral's own format, which is not supported; put the model's tokenizer.json beside it.", {
-      file: 'tekken.json',
-    })
-  }
-  return true
-}
-
-/** tokenizer_config.json's add_prefix_space, before everything else. */
-export async function addSpacePrefix({ files, keyValues }: Draft): Promise<boolean> {
+/** tokenizer_config.json's add_prefix_space, null being none. */
+export async function configuredSpacePrefix({ files, keyValues }: Draft): Promise<boolean> {
   const file = 'tokenizer_config.json'
-  const config = await files.json(file)
-  const add = config?.get('add_prefix_space') ?? null
+  const add = (await files.json(file))?.get('add_prefix_space') ?? null
   if (add !== null && typeof add !== 'boolean') throw new FormatError(`"add_prefix_space" is ${kindOf(add)}, true or false wanted.`, { file })
   if (add !== null) keyValues.set('tokenizer.ggml.add_space_prefix', bool(add))
-  if (config?.get('tokenizer_class') === 'HybridDNATokenizer') throw new UnsupportedError('HybridDNATokenizer is not supported.', { file })
+  return add !== null
+}
+
+/** A second reading for special tokens that no table of the first knew: ids of infill tokens, of which only eot has a key. */
+export function infillIds(kinds: readonly string[], fallbackIds: readonly (readonly [string, number])[], templates: boolean): Step {
+  return async (draft) => {
+    await addSpecial(draft, { loadMerges: false, kinds, fallbackIds, templates })
+    return true
+  }
+}
+
+/** BPE with byte fallback and merges, as llama.cpp runs it for Gemma 4; some tokens stay visible, so that a chat parser can read them. */
+export async function gemma4(draft: Draft): Promise<boolean> {
+  const vocabulary = await sentencePieceVocabulary(draft)
+  if (vocabulary === undefined || vocabulary.modelType !== 'BPE') throw noTokenizer(draft, 'a tokenizer.json of BPE with byte fallback')
+  const table = llamaJsonTable(vocabulary)
+  const types = table.types.map((type, id) => (VISIBLE_TOKENS.has(table.tokens[id] ?? '') ? TOKEN_TYPES.userDefined : type))
+  addTable(draft, { ...table, model: 'gemma4', types }, undefined)
+  await addSpecial(draft, { loadMerges: true })
   return true
 }
 
-/** CodeLlama: the end of an infill is a token of its own. The other infill tokens have no key in the reference. */
-export async function codeLlama(draft: Draft): Promise<boolean> {
-  if (draft.vocabSize !== 32016) return false
-  await addSpecial(draft, {
-    loadMerges: false,
-    kinds: ['prefix', 'suffix', 'middle', 'eot'],
-    fallbackIds: [
-      ['prefix', 32007],
-      ['suffix', 32008],
-      ['middle', 32009],
-      ['eot', 32010],
-    ],
-  })
-  return true
-}
-
-/** Granite's small models: told apart by the size of their vocabulary, as the reference does. */
-export async function smallGranite(draft: Draft): Promise<boolean> {
-  if (draft.vocabSize !== 49152) return false
-  draft.keyValues.set('tokenizer.ggml.add_bos_token', bool(false))
-  return true
-}
+const VISIBLE_TOKENS: ReadonlySet<string> = new Set([
+  '<|channel>',
+  '<channel|>',
+  '<|tool_call>',
+  '<tool_call|>',
+  '<|tool_response>',
+  '<tool_response|>',
+  '<|"|>',
+])

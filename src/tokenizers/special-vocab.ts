@@ -37,10 +37,14 @@ export interface SpecialVocabOptions {
   readonly kinds?: readonly string[]
   /** Ids that hold where nothing else names one. */
   readonly fallbackIds?: readonly (readonly [string, number])[]
+  /** False: no chat templates, for a second reading. */
+  readonly templates?: boolean
+  /** Merges that are no file's. */
+  readonly merges?: readonly string[]
 }
 
 /** Keys of the ids; a kind without a key is read and not written, as in the reference. */
-const ID_KEYS: ReadonlyMap<string, string> = new Map([
+export const ID_KEYS: ReadonlyMap<string, string> = new Map([
   ['bos', 'tokenizer.ggml.bos_token_id'],
   ['eos', 'tokenizer.ggml.eos_token_id'],
   ['unk', 'tokenizer.ggml.unknown_token_id'],
@@ -69,10 +73,10 @@ export async function readSpecialVocab(files: TokenizerFiles, config: JsonObject
   const fromJson =
     tokenizer === undefined || !options.loadMerges ? [] : readMerges(objectAt(tokenizer, 'model', 'tokenizer.json')?.get('merges'), 'tokenizer.json')
   return {
-    merges: options.loadMerges && fromJson.length === 0 ? await readMergesFile(files) : fromJson,
+    merges: options.merges ?? (options.loadMerges && fromJson.length === 0 ? await readMergesFile(files) : fromJson),
     ids: found.ids,
     adds: search.adds,
-    templates: await readChatTemplates(files, tokenizerConfig),
+    templates: options.templates === false ? [] : await readChatTemplates(files, tokenizerConfig),
     ...readNormalizer(tokenizer),
     notes: found.notes,
   }

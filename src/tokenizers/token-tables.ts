@@ -28,6 +28,8 @@ export interface TokenTablesRequest {
   /** Rows of the embedding; 0 when the model does not say. */
   readonly vocabSize: number
   readonly recipe: TokenizerRecipe
+  /** Value of general.architecture: Mistral's own tokenizers set the architecture's vocab_size. */
+  readonly architecture?: string
   /** The user's --pre. */
   readonly pre?: string
 }
@@ -69,6 +71,7 @@ export async function tokenTables(request: TokenTablesRequest): Promise<TokenTab
     config: request.config,
     vocabSize,
     recipe: request.recipe,
+    architecture: request.architecture,
     givenPre: pre,
     keyValues: new Map(),
     special: new Map(),

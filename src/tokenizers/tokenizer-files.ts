@@ -79,6 +79,12 @@ export function stringAt(object: JsonObject, key: string, file: string): string 
   return value
 }
 
+/** A setting of config.json: text_config's goes before the root's, as the reference merges them. */
+export function setting(config: JsonObject, key: string): Json | undefined {
+  const text = config.get('text_config')
+  return (isObject(text) ? text.get(key) : undefined) ?? config.get(key)
+}
+
 /** Highest token id that is taken as one: above it lies no model, only a broken file. */
 export const MAX_TOKEN_ID = 2 ** 31 - 2
 

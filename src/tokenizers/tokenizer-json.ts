@@ -85,26 +85,29 @@ const CLASS_DEFAULTS: ReadonlyMap<string, ReadonlyMap<string, string>> = new Map
 
 /**
  * Reads the vocabulary of a folder.
- * @returns undefined when there is neither tokenizer.json nor vocab.json
+ * @returns undefined when there is neither tokenizer.json nor the files of a tokenizer without one
  * @throws FormatError, UnsupportedError
  */
 export async function readVocabulary(files: TokenizerFiles): Promise<Vocabulary | undefined> {
-  const file = files.has('tokenizer.json') ? 'tokenizer.json' : 'vocab.json'
-  const json = (await files.json('tokenizer.json')) ?? (await slowTokenizer(files))
-  if (json === undefined) return undefined
+  const json = await files.json('tokenizer.json')
+  const found = json === undefined ? await slowTokenizer(files) : { json, file: 'tokenizer.json' }
+  return found === undefined ? undefined : vocabularyOf(found.json, found.file, files)
+}
+
+/** The vocabulary of a tokenizer.json, or of what stands for one. @param files  its companions; none: it stands alone */
+export async function vocabularyOf(json: JsonObject, file: string, files?: TokenizerFiles): Promise<Vocabulary> {
   const model = objectAt(json, 'model', file)
   if (model === undefined) throw new FormatError('has no "model".', { file })
   const base = baseVocabulary(model, file)
   const notes: string[] = []
   const added = new AddedTokens(base, file)
   for (const [index, entry] of listAt(json, 'added_tokens', file).entries()) addFromJson(added, entry, index, file, notes)
-  const specialContents = await addFromConfigs(files, added)
   return {
     file,
     modelType: stringAt(model, 'type', file) ?? (isArray(model.get('vocab')) ? 'Unigram' : 'BPE'),
     base,
+    specialContents: files === undefined ? new Set() : await addFromConfigs(files, added),
     added: added.byId,
-    specialContents,
     json,
     notes,
   }
