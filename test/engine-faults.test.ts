@@ -419,7 +419,7 @@ describe('NaN and infinity in the base', () => {
         assert.equal(result.tensors[0]?.nonFinite, 7)
         assert.match(result.warnings.join(), /^7 elements of 1 tensors are NaN or infinite in the base \(first in w\); they were kept as they are$/)
         assert.match(readFileSync(join(root, 'receipt.json'), 'utf8'), /"nonFinite": 7/)
-        if (how.startsWith('merged')) assert.ok(Math.abs((result.tensors[0]?.deltaRatio ?? 0) - 1) < 1e-12, 'the norms leave them out')
+        if (how.startsWith('merged')) assert.ok(Math.abs((result.tensors[0]?.deltaRatio ?? 0) - 1) < 1e-5, 'the norms leave them out')
       })
     }
   }

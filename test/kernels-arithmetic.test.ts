@@ -273,7 +273,7 @@ describe('the kernels of the sum', WITH_KERNELS, () => {
     )
   })
 
-  it('leave a rank beyond 1024, and factors that find no room, to the twin', () => {
+  it('leave factors that find no room to the twin', () => {
     inArena(({ arena }, arithmetic) => {
       const random = new Seeded(4)
       const check = (rank: number, cols: number, rows: number): void => {
@@ -290,15 +290,22 @@ describe('the kernels of the sum', WITH_KERNELS, () => {
   })
 
   it('add, and add deltas with the norms of both, bit for bit', () => {
+    const matrix = fc.record({
+      rows: fc.integer({ min: 1, max: 9 }),
+      cols: fc.oneof(fc.integer({ min: 1, max: 30 }), fc.constantFrom(64, 511, 512, 520, 1100)),
+      size: fc.constantFrom(1, 1e-3, 1e-25, 2 ** -41, 2 ** -40, 2 ** 59, 2 ** 60, 1e30),
+      seed: fc.integer(),
+      inside: fc.tuple(fc.boolean(), fc.boolean()),
+    })
     fc.assert(
-      fc.property(fc.integer({ min: 0, max: 70 }), fc.integer(), fc.tuple(fc.boolean(), fc.boolean()), (count, seed, inside) => {
+      fc.property(matrix, ({ rows, cols, size, seed, inside }) => {
         inArena((_, arithmetic) => {
           const random = new Seeded(seed)
-          const [W, delta] = [Float32Array.from(random.weights(count)), Float32Array.from(random.weights(count, 1e-3))]
+          const [W, delta] = [Float32Array.from(random.weights(rows * cols)), Float32Array.from(random.weights(rows * cols, size))]
           const [expected, expectedNorms] = [W.slice(), { delta: 0.1, weight: 0.2 }]
-          PLAIN_ARITHMETIC.addDelta(expected, delta, expectedNorms)
+          PLAIN_ARITHMETIC.addDelta(expected, delta, cols, expectedNorms)
           const [into, norms] = [put(W, inside[0]), { delta: 0.1, weight: 0.2 }]
-          arithmetic.addDelta(into, put(delta, inside[1]), norms)
+          arithmetic.addDelta(into, put(delta, inside[1]), cols, norms)
           assertSame(into, expected, 'W + delta')
           assert.deepEqual(norms, expectedNorms)
           const sum = put(W, inside[0])
@@ -310,35 +317,51 @@ describe('the kernels of the sum', WITH_KERNELS, () => {
     )
   })
 
-  it('count what f16 and bf16 lose of a delta as the twin does, and as rounding shows', () => {
+  it('add a low-rank product as if it were made first: the bytes, the norms, the largest magnitude', () => {
     fc.assert(
-      fc.property(fc.integer({ min: 0, max: 70 }), fc.integer(), fc.tuple(fc.boolean(), fc.boolean()), (count, seed, inside) => {
+      fc.property(factors, ({ rows, cols, rank, scale, seed, inside }) => {
         inArena((_, arithmetic) => {
           const random = new Seeded(seed)
-          const W = Float32Array.from(random.weights(count))
-          const scales = [0, 1e-6, 1e-5, 1e-4, 1e-2, 1e9]
-          const delta = Float32Array.from(random.weights(count, 1), (one, i) => one * (scales[(i + seed) % scales.length] ?? 0))
-          for (const type of ['f16', 'bf16'] as const) {
-            const [before, after] = [new Uint8Array(count * 2), new Uint8Array(count * 2)]
-            PLAIN_ARITHMETIC.encode(type, W, before, count)
-            PLAIN_ARITHMETIC.encode(
-              type,
-              W.map((w, i) => Math.fround(w + (delta[i] ?? 0))),
-              after,
-              count,
-            )
-            const changed = delta.filter((one) => one !== 0).length
-            const lost = delta.filter((one, i) => one !== 0 && before[2 * i] === after[2 * i] && before[2 * i + 1] === after[2 * i + 1]).length
-            for (const counting of [PLAIN_ARITHMETIC, arithmetic]) {
-              const losses = { changed: 3, lost: 1 }
-              counting.countLost(type, put(W, inside[0]), put(delta, inside[1]), losses)
-              assert.deepEqual(losses, { changed: 3 + changed, lost: 1 + lost }, type)
-            }
+          const [B, A, W] = [rows * rank, rank * cols, rows * cols].map((count) => Float32Array.from(random.weights(count, 0.1)))
+          assert.ok(B !== undefined && A !== undefined && W !== undefined)
+          const delta = new Float32Array(rows * cols)
+          PLAIN_ARITHMETIC.lowRank(B, A, scale, rank, cols, delta)
+          const [expected, expectedNorms] = [W.slice(), { delta: 0, weight: 0 }]
+          PLAIN_ARITHMETIC.addDelta(expected, delta, cols, expectedNorms)
+
+          for (const one of [PLAIN_ARITHMETIC, arithmetic]) {
+            const packed = put(new Float32Array(one.packedElements(rank, cols)), inside[0])
+            const half = rank >> 1
+            if (half > 0) one.packRows(put(A.subarray(0, half * cols), inside[1]), 0, rank, cols, packed)
+            one.packRows(put(A.subarray(half * cols), inside[1]), half, rank, cols, packed)
+            const product = { B: put(B, inside[1]), A: packed, scale, rank, cols }
+            const made = put(new Float32Array(rows * cols).fill(7), inside[2])
+            one.product(product, made)
+            assertSame(made, delta, 'product')
+            const into = put(W, inside[2])
+            const norms = { delta: 0, weight: 0 }
+            const largest = one.addProduct(into, product, norms)
+            assertSame(into, expected, 'W + product')
+            assert.deepEqual(norms, expectedNorms)
+            assert.equal(largest, PLAIN_ARITHMETIC.largestMagnitude(expected))
           }
         })
       }),
-      { numRuns: 200 },
+      { numRuns: 150 },
     )
+  })
+
+  it('tell of NaN and infinity in what a product is added to', () => {
+    inArena((_, arithmetic) => {
+      for (const [broken, bits] of [
+        [NaN, 0x7f80_0001],
+        [-Infinity, 0x7f80_0000],
+      ] as const) {
+        const W = put(Float32Array.of(1, 2, broken, 4, 5), true)
+        const product = { B: Float32Array.of(1), A: put(new Float32Array(8).fill(1), true), scale: 1, rank: 1, cols: 5 }
+        assert.ok(arithmetic.addProduct(W, product, { delta: 0, weight: 0 }) >= bits)
+      }
+    })
   })
 
   it('find the largest magnitude, NaN above infinity above all numbers', () => {

@@ -4,6 +4,7 @@ import { narrowBf16, narrowF16, widenBf16s, widenF16s } from '../core/float16.js
 import { Arena } from '../kernels/arena.js'
 import { createKernelArithmetic, type TileArithmetic } from '../kernels/kernel-arithmetic.js'
 import { openKernels } from '../kernels/load.js'
+import { addNorms } from '../merge/norms.js'
 import { add, lowRank } from '../merge/reference.js'
 import { BLOCK_ENCODERS } from '../quantize/block-encoders.js'
 import { BLOCK_DECODERS } from '../quantize/decode.js'
@@ -23,14 +24,19 @@ export const PLAIN_ARITHMETIC: TileArithmetic = {
     else BLOCK_ENCODERS[type](from, into, cols, importance)
   },
 
-  addDelta(into, delta, norms) {
-    const [ofDelta, ofWeight] = [new Float64Array(4), new Float64Array(4)]
-    for (let i = 0; i < into.length; i++) {
-      ofDelta[i & 3]! += delta[i]! * delta[i]!
-      ofWeight[i & 3]! += into[i]! * into[i]!
-    }
-    norms.delta += sumOfParts(ofDelta)
-    norms.weight += sumOfParts(ofWeight)
+  packedElements: (rank, cols) => rank * cols,
+  packRows: (rows, first, _rank, cols, into) => into.set(rows, first * cols),
+  product: ({ B, A, scale, rank, cols }, into) => lowRank(B, A, scale, rank, cols, into),
+
+  addProduct(W, { B, A, scale, rank, cols }, norms) {
+    const delta = new Float32Array(W.length)
+    lowRank(B, A, scale, rank, cols, delta)
+    this.addDelta(W, delta, cols, norms)
+    return this.largestMagnitude(W)
+  },
+
+  addDelta(into, delta, cols, norms) {
+    addNorms(into, delta, cols, norms)
     add(into, delta)
   },
 
@@ -65,8 +71,4 @@ export function openWorkshop(bytes: number): Workshop {
   const kernels = openKernels(bytes)
   if (kernels === undefined) return { arithmetic: PLAIN_ARITHMETIC, arena: new Arena(new ArrayBuffer(bytes), 0, bytes) }
   return { arithmetic: createKernelArithmetic(kernels, PLAIN_ARITHMETIC), arena: kernels.arena }
-}
-
-function sumOfParts(parts: Float64Array): number {
-  return parts[0]! + parts[1]! + (parts[2]! + parts[3]!)
 }

@@ -4,14 +4,12 @@
  */
 import { isReadableType, type EncodedType, type ReadableType } from '../core/arithmetic.js'
 import { bytesOf, floatsOf } from '../core/bytes.js'
-import { elementBytes as bytesOfElement, isPlainFloat } from '../core/dtypes.js'
 import { InternalError, MismatchError } from '../core/errors.js'
 import { programShape, type MatrixView, type RowProgram } from '../core/row-program.js'
-import { elementCount } from '../core/shape.js'
 import { storedBytes } from '../core/stored-types.js'
-import { readStrided } from '../core/strided-view.js'
 import type { TensorInfo } from '../core/tensor-info.js'
 import type { Arena } from '../kernels/arena.js'
+import type { PackedProduct } from '../kernels/factors.js'
 import type { Losses, NarrowType, Norms, TileArithmetic } from '../kernels/kernel-arithmetic.js'
 import type { Workshop } from './arithmetic.js'
 import {
@@ -27,21 +25,24 @@ import {
   evaluateStack,
   type Bench,
 } from './operations-adapters.js'
-import { giveBack, notFinite, takeNonFinite } from './non-finite.js'
+import { gatherRows, packedFactor, viewRows, type Desk } from './factor-rows.js'
+import { giveBack, takeNonFinite } from './non-finite.js'
 import { evaluatePermuteRows, evaluateSliceRows } from './operations-rows.js'
 import { evaluateAddConstant, evaluateApply, evaluateTranspose } from './operations-values.js'
 import type { TileReader } from './tile-reader.js'
 
 const F32_INFINITY = 0x7f80_0000
 
+type LowRank = Extract<RowProgram, { op: 'lowRank' }>
+
 /** Evaluates programs for one worker. Not reentrant: its buffers lie on the stack of the worker's arena. */
-export class Evaluator implements Bench {
+export class Evaluator implements Bench, Desk {
   /** What merging did since `beginMeasure`. */
   readonly norms: Norms = { delta: 0, weight: 0 }
   readonly losses: Losses = { changed: 0, lost: 0 }
   private narrow: NarrowType | undefined
   readonly arithmetic: TileArithmetic
-  private readonly reader: TileReader
+  readonly reader: TileReader
   private readonly arena: Arena
   private readonly factors = new Map<MatrixView | RowProgram, Float32Array>()
 
@@ -80,7 +81,7 @@ export class Evaluator implements Bench {
       case 'sliceRows':
         return evaluateSliceRows(this, program, first, into)
       case 'gather':
-        return this.gather(program.view, first, into)
+        return gatherRows(this, program.view, first, into)
       case 'transpose':
         return evaluateTranspose(this, program, first, into)
       case 'fill':
@@ -92,7 +93,7 @@ export class Evaluator implements Bench {
       case 'round':
         return this.round(program, first, into)
       case 'view':
-        return this.viewRows(program.view, first, into)
+        return viewRows(this, program.view, first, into)
       case 'product':
         return evaluateProduct(this, program, first, into)
       case 'multiply':
@@ -132,9 +133,9 @@ export class Evaluator implements Bench {
     Object.assign(this.losses, losses)
   }
 
-  addMeasured(into: Float32Array, delta: Float32Array): void {
+  addMeasured(into: Float32Array, delta: Float32Array, cols: number): void {
     if (this.narrow !== undefined) this.arithmetic.countLost(this.narrow, into, delta, this.losses)
-    this.arithmetic.addDelta(into, delta, this.norms)
+    this.arithmetic.addDelta(into, delta, cols, this.norms)
   }
 
   private round({ input, type }: Extract<RowProgram, { op: 'round' }>, first: number, into: Float32Array): void {
@@ -145,7 +146,7 @@ export class Evaluator implements Bench {
     })
   }
 
-  private read(tensor: TensorInfo, firstElement: number, into: Float32Array): void {
+  read(tensor: TensorInfo, firstElement: number, into: Float32Array): void {
     const type = readableType(tensor)
     const position = tensor.offset + storedBytes(type, firstElement)
     if (type === 'F32') return this.reader.read(tensor.source, bytesOf(into), position)
@@ -155,22 +156,41 @@ export class Evaluator implements Bench {
     })
   }
 
-  private lowRank({ B, A, scale }: Extract<RowProgram, { op: 'lowRank' }>, first: number, into: Float32Array): void {
-    const rows = into.length / A.cols
-    const factorA = this.factor(A)
+  private lowRank({ B, A, scale }: LowRank, first: number, into: Float32Array): void {
+    this.withFactors({ B, A, scale }, first, into.length / A.cols, (product) => this.arithmetic.product(product, into))
+  }
+
+  /** Lends the factors of rows [first, first + rows) of a product. */
+  private withFactors({ B, A, scale }: Pick<LowRank, 'B' | 'A' | 'scale'>, first: number, rows: number, use: (product: PackedProduct) => void): void {
+    const packed = packedFactor(this, A)
     this.borrowFloats(rows * B.cols, (tileOfB) => {
-      this.viewRows(B, first, tileOfB)
-      this.arithmetic.lowRank(tileOfB, factorA, scale, A.rows, A.cols, into)
+      viewRows(this, B, first, tileOfB)
+      use({ B: tileOfB, A: packed, scale, rank: A.rows, cols: A.cols })
     })
   }
 
+  /** One low-rank delta is added as it is made; all else is summed first. */
   private add({ base, deltas }: Extract<RowProgram, { op: 'add' }>, first: number, into: Float32Array): void {
+    const { delta, weight } = this.norms
     this.rows(base, first, into)
+    const [only] = deltas
+    if (deltas.length !== 1 || only?.op !== 'lowRank' || this.narrow !== undefined) return this.addSum(base, deltas, first, into)
+    let largest = 0
+    this.withFactors(only, first, into.length / only.A.cols, (product) => (largest = this.arithmetic.addProduct(into, product, this.norms)))
+    if (largest < F32_INFINITY) return
+    // seldom: the base has NaN or infinity, or the sum is too large; the careful way tells which
+    Object.assign(this.norms, { delta, weight })
+    this.rows(base, first, into)
+    this.addSum(base, deltas, first, into)
+  }
+
+  /** `into`, which holds the base, plus the sum of all deltas; NaN and infinity of the base stay as they are. */
+  private addSum(base: RowProgram, deltas: readonly RowProgram[], first: number, into: Float32Array): void {
     const kept = this.hasNonFinite(into) ? takeNonFinite(into) : new Map<number, number>()
     this.borrowFloats(into.length, (sum) => {
       this.sumOf(deltas, first, sum)
       for (const index of kept.keys()) sum[index] = 0
-      this.addMeasured(into, sum)
+      this.addMeasured(into, sum, programShape(base).cols)
     })
     if (this.hasNonFinite(into)) throw this.grewTooLarge(base, first, into)
     giveBack(into, kept)
@@ -185,54 +205,6 @@ export class Evaluator implements Bench {
       for (const delta of rest) {
         this.rows(delta, first, term)
         this.arithmetic.add(sum, term)
-      }
-    })
-  }
-
-  /** All of a small factor as packed f32 (rows x cols), kept until the next tensor. */
-  private factor(view: MatrixView): Float32Array {
-    return this.kept(view, view.rows * view.cols, (values) => this.viewRows(view, 0, values))
-  }
-
-  /** Rows of a factor, packed; refuses NaN and infinity, which no trained adapter has. */
-  private viewRows(view: MatrixView, first: number, into: Float32Array): void {
-    if (view.colStride !== 1 || view.rowStride !== view.cols) return this.stridedRows(view, first, into)
-    this.read(view.tensor, view.offset + first * view.cols, into)
-    if (this.hasNonFinite(into)) throw notFinite(view.tensor, into, view.offset + first * view.cols)
-  }
-
-  private stridedRows(view: MatrixView, first: number, into: Float32Array): void {
-    const { tensor, cols, offset, rowStride, colStride } = view
-    if (!isPlainFloat(tensor.dtype)) return this.rowsOfBlocks(view, first, into)
-    this.gather(view, first, into)
-    const index = this.hasNonFinite(into) ? into.findIndex((value) => !Number.isFinite(value)) : -1
-    if (index >= 0) throw notFinite(tensor, into, offset + (first + Math.floor(index / cols)) * rowStride + (index % cols) * colStride - index)
-  }
-
-  /** Rows of a view of plain numbers, whatever they are. */
-  private gather(view: MatrixView, first: number, into: Float32Array): void {
-    const { tensor, rows, cols, offset, rowStride, colStride } = view
-    const { dtype } = tensor
-    if (!isPlainFloat(dtype)) throw new InternalError(`${dtype} has no elements that a view could show`, { file: tensor.source.name, tensor: tensor.name })
-    if (colStride === 1 && rowStride === cols) return this.read(tensor, offset + first * cols, into)
-    const elementBytes = bytesOfElement(dtype)
-    const strided = { offset: tensor.offset + offset * elementBytes, elementBytes, shape: [rows, cols], strides: [rowStride, colStride] }
-    this.borrow(into.length * elementBytes, (packed) => {
-      readStrided({ ...strided, reversedBytes: 1, flippedBytes: [] }, packed, first * cols * elementBytes, (bytes, at) =>
-        this.reader.read(tensor.source, bytes, at),
-      )
-      this.arithmetic.widen(dtype, packed, into)
-    })
-  }
-
-  /** Blocks have no addressable elements: the whole tensor is read. */
-  private rowsOfBlocks(view: MatrixView, first: number, into: Float32Array): void {
-    this.borrowFloats(elementCount(view.tensor.shape), (all) => {
-      this.read(view.tensor, 0, all)
-      if (this.hasNonFinite(all)) throw notFinite(view.tensor, all, 0)
-      for (let i = 0; i < into.length; i++) {
-        const col = i % view.cols
-        into[i] = all[view.offset + (first + (i - col) / view.cols) * view.rowStride + col * view.colStride]!
       }
     })
   }
@@ -256,8 +228,7 @@ export class Evaluator implements Bench {
     this.borrow(count * 4, (bytes) => use(floatsOf(bytes)))
   }
 
-  /** Lends a buffer for the time of `use`. */
-  private borrow(byteLength: number, use: (buffer: Uint8Array) => void): void {
+  borrow(byteLength: number, use: (buffer: Uint8Array) => void): void {
     const mark = this.arena.mark()
     try {
       use(this.arena.take(byteLength))
@@ -266,7 +237,7 @@ export class Evaluator implements Bench {
     }
   }
 
-  private hasNonFinite(values: Float32Array): boolean {
+  hasNonFinite(values: Float32Array): boolean {
     return this.arithmetic.largestMagnitude(values) >= F32_INFINITY
   }
 }

@@ -3,6 +3,7 @@ import { availableParallelism } from 'node:os'
 import { UsageError } from '../core/errors.js'
 import { QUANT_TYPES } from '../core/quant-types.js'
 import { programShape, type RowProgram } from '../core/row-program.js'
+import { FACTOR_ELEMENTS } from './factor-rows.js'
 import { PANEL_ELEMENTS } from './operations-adapters.js'
 import type { Plan, PlannedTensor } from '../plan/plan.js'
 import { tileCount } from '../plan/tiles.js'
@@ -76,7 +77,8 @@ function scratchBytes(program: RowProgram, rows: number): number {
     case 'apply':
       return scratchBytes(program.input, rows)
     case 'lowRank':
-      return (program.A.rows * cols + rows * program.A.rows) * 4 + program.A.rows * cols * 2 // A is widened from its halves once
+      // A packed in strips, some rows of it on their way there, B as it is and in bands
+      return (program.A.rows * (cols + 8) + Math.max(cols, FACTOR_ELEMENTS) * 1.5 + (2 * rows + 4) * program.A.rows) * 4
     case 'add':
       return (
         rows * cols * 4 * (program.deltas.length > 1 ? 2 : 1) +

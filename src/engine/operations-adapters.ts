@@ -15,7 +15,7 @@ export interface Bench {
   rows(program: RowProgram, first: number, into: Float32Array): void
   borrowFloats(count: number, use: (buffer: Float32Array) => void): void
   /** `into = into + delta`, and measures what that changes. */
-  addMeasured(into: Float32Array, delta: Float32Array): void
+  addMeasured(into: Float32Array, delta: Float32Array, cols: number): void
   /** Runs something whose changes are no result: they are not measured. */
   unmeasured(run: () => void): void
   /** Computes something once per output tensor, and keeps it, unmeasured. */
@@ -120,7 +120,7 @@ export function evaluateBecome(bench: Bench, { base, changed }: Node<'become'>, 
         else if (!Number.isFinite(into[i])) throw becameInfinite(base, first, i, before[i]!, into[i]!)
         else difference[i] = Math.fround(into[i]! - before[i]!)
       }
-      bench.addMeasured(before, difference)
+      bench.addMeasured(before, difference, programShape(base).cols)
     })
   })
 }

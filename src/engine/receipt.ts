@@ -31,6 +31,8 @@ export interface TensorResult {
   readonly nonFinite: number
 }
 
+const RATIO_DIGITS = 6
+
 /** Sums up the tiles' records, in tile order, so that the figures do not depend on threads. */
 export function tensorResults(plan: Plan, job: TileJob): TensorResult[] {
   return plan.tensors.map((tensor, i) => {
@@ -97,8 +99,9 @@ function tensorEntry(tensor: PlannedTensor, result: TensorResult | undefined): o
   }
 }
 
+/** Six digits: the sums behind it depend on the tile's size in their last ones. */
 function ratio(delta: number, weight: number): number {
-  return delta === 0 ? 0 : Math.sqrt(delta) / Math.sqrt(weight)
+  return delta === 0 ? 0 : Number((Math.sqrt(delta) / Math.sqrt(weight)).toPrecision(RATIO_DIGITS))
 }
 
 function isDescriptor(value: unknown): value is ByteDescriptor {

@@ -12,11 +12,18 @@ export interface KernelExports {
   readonly narrowF16: (from: number, into: number, count: number) => void
   readonly narrowBf16: (from: number, into: number, count: number) => void
 
-  readonly packColumns: (A: number, rank: number, cols: number, first: number, count: number, into: number) => void
-  readonly lowRank: (B: number, packed: number, scale: number, rank: number, rows: number, cols: number, first: number, count: number, into: number) => void
+  /** Packs rows [first, first + count) of A (rank x cols), which lie at `from`. */
+  readonly packA: (from: number, first: number, count: number, rank: number, cols: number, into: number) => void
+  readonly packB: (from: number, rows: number, rank: number, into: number) => void
+  /** Of packed factors. */
+  readonly product: (B: number, A: number, scale: number, rank: number, rows: number, cols: number, into: number) => void
+  readonly addProduct: (B: number, A: number, scale: number, rank: number, rows: number, cols: number, W: number) => void
   readonly add: (into: number, term: number, count: number) => void
-  /** Writes the two sums of squares as f64 at `norms`. */
-  readonly addDelta: (W: number, delta: number, count: number, norms: number) => void
+  readonly addDelta: (W: number, delta: number, rows: number, cols: number) => void
+  /** Before addProduct or addDelta. */
+  readonly beginSums: () => void
+  /** Writes the two sums of squares as f64 at `norms`. @returns the bits of the largest magnitude, signed */
+  readonly endSums: (norms: number) => number
   /** Counts of elements that are a multiple of 4; write two u32 at `into`: deltas other than 0, and those of them that the type loses. */
   readonly countLostF16: (W: number, delta: number, count: number, into: number) => void
   readonly countLostBf16: (W: number, delta: number, count: number, into: number) => void

@@ -1,49 +1,74 @@
 /**
- * Low-rank products by kernel, whatever the size of the factors. A is packed for the inner loop panel by panel, again for each tile: that costs
- * a twentieth of the product, and a packed copy of a large A would cost memory.
+ * Low-rank products by kernel. Factors are packed for its inner loop: A once per tensor, in strips of 8 columns, [strip][k][8], and B for each tile, in
+ * bands of 4 rows, [band][k][4]; what is missing in the last strip or band is zero.
  */
+/* oxlint-disable typescript/no-non-null-assertion -- numeric loops */
 import type { Arena } from './arena.js'
 import type { KernelExports } from './exports.js'
 import { copyBack, place } from './placing.js'
 
-interface Product {
-  /** rows x rank */
+const STRIP_COLUMNS = 8
+const BAND_ROWS = 4
+
+/** Factors of a product: B (rows x rank), A packed. */
+export interface PackedProduct {
   readonly B: Float32Array
-  /** rank x cols */
   readonly A: Float32Array
   readonly scale: number
   readonly rank: number
   readonly cols: number
-  /** rows x cols */
-  readonly into: Float32Array
 }
 
-/** The kernel's place for rows of B holds four of this rank. */
-const MAX_RANK = 1024
-/** A panel of A stays in the second cache while all rows of the tile pass by. */
-const PANEL_BYTES = 131_072
-const STRIP_COLUMNS = 8
+/** Elements of A (rank x cols) when it is packed. */
+export function packedElements(rank: number, cols: number): number {
+  return rank * Math.ceil(cols / STRIP_COLUMNS) * STRIP_COLUMNS
+}
 
-/** @returns false when it was not done: a rank beyond all, or no room */
-export function multiplyFactors(run: KernelExports, arena: Arena, { B, A, scale, rank, cols, into }: Product): boolean {
-  if (rank > MAX_RANK || rank < 1 || cols < 1) return false
-  const rows = into.length / cols
-  const panelColumns = Math.max(STRIP_COLUMNS, Math.floor(PANEL_BYTES / (rank * 4 * STRIP_COLUMNS)) * STRIP_COLUMNS)
+/** Packs some rows of A, from row `first` on. */
+export function packRows(run: KernelExports, arena: Arena, rows: Float32Array, first: number, rank: number, cols: number, into: Float32Array): void {
+  const mark = arena.mark()
+  const [from, to] = [place(arena, rows), place(arena, into)]
+  if (from === undefined || to === undefined) for (let i = 0; i < rows.length; i++) into[packedIndex(first * cols + i, rank, cols)] = rows[i]!
+  else {
+    run.packA(from.byteOffset, first, rows.length / cols, rank, cols, to.byteOffset)
+    copyBack(to, into)
+  }
+  arena.release(mark)
+}
+
+function packedIndex(i: number, rank: number, cols: number): number {
+  const [k, col] = [Math.floor(i / cols), i % cols]
+  return (Math.floor(col / STRIP_COLUMNS) * rank + k) * STRIP_COLUMNS + (col % STRIP_COLUMNS)
+}
+
+/** A as it was before it was packed: for the twin, where a kernel finds no room. */
+export function unpacked(packed: Float32Array, rank: number, cols: number): Float32Array {
+  const A = new Float32Array(rank * cols)
+  for (let i = 0; i < A.length; i++) A[i] = packed[packedIndex(i, rank, cols)]!
+  return A
+}
+
+/**
+ * Brings packed factors and a matrix of their product's shape to where `kernel` can work on them.
+ * @returns false when there was no room, and nothing was done
+ */
+export function withPacked(
+  run: KernelExports,
+  arena: Arena,
+  { B, A, rank, cols }: PackedProduct,
+  matrix: Float32Array,
+  kernel: (B: number, A: number, rows: number, matrix: number) => void,
+): boolean {
+  const rows = matrix.length / cols
+  const bandElements = Math.ceil(rows / BAND_ROWS) * BAND_ROWS * rank
   const mark = arena.mark()
   try {
-    const placed = place(arena, into)
-    const rowsOfB = place(arena, B)
-    const columns = place(arena, A)
-    if (placed === undefined || rowsOfB === undefined || columns === undefined) return false
-    const panelBytes = Math.min(panelColumns, Math.ceil(cols / STRIP_COLUMNS) * STRIP_COLUMNS) * rank * 4
-    if (!arena.hasRoom(panelBytes)) return false
-    const packed = arena.take(panelBytes).byteOffset
-    for (let first = 0; first < cols; first += panelColumns) {
-      const count = Math.min(panelColumns, cols - first)
-      run.packColumns(columns.byteOffset, rank, cols, first, count, packed)
-      run.lowRank(rowsOfB.byteOffset, packed, scale, rank, rows, cols, first, count, placed.byteOffset)
-    }
-    copyBack(placed, into)
+    const [placed, rowsOfB, strips] = [place(arena, matrix), place(arena, B), place(arena, A)]
+    if (placed === undefined || rowsOfB === undefined || strips === undefined || !arena.hasRoom(bandElements * 4)) return false
+    const bands = arena.take(bandElements * 4).byteOffset
+    run.packB(rowsOfB.byteOffset, rows, rank, bands)
+    kernel(bands, strips.byteOffset, rows, placed.byteOffset)
+    copyBack(placed, matrix)
     return true
   } finally {
     arena.release(mark)

@@ -6,7 +6,7 @@ import { floatsOf } from '../core/bytes.js'
 import { isEncodedType, type Arithmetic, type EncodedType, type ReadableType } from '../core/arithmetic.js'
 import { QUANT_TYPES } from '../core/quant-types.js'
 import type { ConvertBlocks, KernelExports } from './exports.js'
-import { multiplyFactors } from './factors.js'
+import { packedElements, packRows, unpacked, withPacked, type PackedProduct } from './factors.js'
 import type { Kernels } from './load.js'
 import { copyBack, inPieces, place } from './placing.js'
 
@@ -29,11 +29,16 @@ export interface Losses {
 
 /** The arithmetic of tiles, with what merging needs beside `Arithmetic`. */
 export interface TileArithmetic extends Arithmetic {
-  /**
-   * `into = fround(into + delta)`, and adds the squares of both, from before, to `norms`, in f64: element i goes into partial sum i mod 4 of this
-   * call, and the sum is (0 + 1) + (2 + 3).
-   */
-  addDelta(into: Float32Array, delta: Float32Array, norms: Norms): void
+  /** Elements of a factor A (rank x cols) in the form that products want it in. */
+  packedElements(rank: number, cols: number): number
+  /** Brings some rows of A, from row `first` on, to their places in the packed form. */
+  packRows(rows: Float32Array, first: number, rank: number, cols: number, into: Float32Array): void
+  /** `into = scale * (B · A)`, A packed, by the law of the sum. */
+  product(product: PackedProduct, into: Float32Array): void
+  /** `W = fround(W + scale * (B · A))`, A packed, with norms as `addDelta` has them. @returns what largestMagnitude says of the sum */
+  addProduct(W: Float32Array, product: PackedProduct, norms: Norms): number
+  /** `into = fround(into + delta)`, both in rows of `cols`, and adds the squares of both, from before, to `norms`: src/merge/norms.ts. */
+  addDelta(into: Float32Array, delta: Float32Array, cols: number, norms: Norms): void
   /** Counts what rounding to a narrow type makes of `W + delta`, and adds it to `losses`. Nothing is NaN. */
   countLost(type: NarrowType, W: Float32Array, delta: Float32Array, losses: Losses): void
   /** The bits of the largest magnitude; those of NaN and infinity are above all others. */
@@ -44,8 +49,8 @@ export interface TileArithmetic extends Arithmetic {
 const HALVES_AT_ONCE = 8
 /** The same for counts of what is lost. */
 const LANES = 4
-/** Where kernels leave their two results: in the unused first bytes of the memory. */
-const RESULTS_AT = 64
+/** Where kernels leave their two results: in the unused first bytes of the memory (assembly/map.ts). */
+const RESULTS_AT = 160
 
 type BlockKernel = { [N in keyof KernelExports]: KernelExports[N] extends ConvertBlocks ? N : never }[keyof KernelExports] & `${'encode' | 'decode'}${string}`
 
@@ -76,6 +81,7 @@ export function hasKernel(type: EncodedType): boolean {
 /** @param twin  the plain-JS truth */
 export function createKernelArithmetic(kernels: Kernels, twin: TileArithmetic): TileArithmetic {
   const { run, arena } = kernels
+  const sums = new Float64Array(kernels.stage.buffer, RESULTS_AT, 2)
   return {
     widen(type, bytes, into) {
       if (type === 'F16' || type === 'BF16') return widenHalves(type, bytes, into)
@@ -90,7 +96,28 @@ export function createKernelArithmetic(kernels: Kernels, twin: TileArithmetic): 
     },
 
     lowRank(B, A, scale, rank, cols, into) {
-      if (!multiplyFactors(run, arena, { B, A, scale, rank, cols, into })) twin.lowRank(B, A, scale, rank, cols, into)
+      const mark = arena.mark()
+      const packed = floatsOf(arena.take(packedElements(rank, cols) * 4))
+      packRows(run, arena, A, 0, rank, cols, packed)
+      if (!multiply({ B, A: packed, scale, rank, cols }, into)) twin.lowRank(B, A, scale, rank, cols, into)
+      arena.release(mark)
+    },
+
+    packedElements,
+    packRows: (rows, first, rank, cols, into) => packRows(run, arena, rows, first, rank, cols, into),
+
+    product(product, into) {
+      if (!multiply(product, into)) twin.product(plain(product), into)
+    },
+
+    addProduct(W, product, norms) {
+      let largest = 0
+      const isDone = withPacked(run, arena, product, W, (B, A, rows, at) => {
+        run.beginSums()
+        run.addProduct(B, A, product.scale, product.rank, rows, product.cols, at)
+        largest = takeSums(norms)
+      })
+      return isDone ? largest : twin.addProduct(W, plain(product), norms)
     },
 
     add(into, term) {
@@ -104,15 +131,14 @@ export function createKernelArithmetic(kernels: Kernels, twin: TileArithmetic): 
       arena.release(mark)
     },
 
-    addDelta(into, delta, norms) {
+    addDelta(into, delta, cols, norms) {
       const mark = arena.mark()
       const [to, from] = [place(arena, into), place(arena, delta)]
-      if (to === undefined || from === undefined) twin.addDelta(into, delta, norms)
+      if (to === undefined || from === undefined) twin.addDelta(into, delta, cols, norms)
       else {
-        run.addDelta(to.byteOffset, from.byteOffset, into.length, RESULTS_AT)
-        const [ofDelta = 0, ofWeight = 0] = new Float64Array(to.buffer, RESULTS_AT, 2)
-        norms.delta += ofDelta
-        norms.weight += ofWeight
+        run.beginSums()
+        run.addDelta(to.byteOffset, from.byteOffset, into.length / cols, cols)
+        takeSums(norms)
         copyBack(to, into)
       }
       arena.release(mark)
@@ -146,6 +172,19 @@ export function createKernelArithmetic(kernels: Kernels, twin: TileArithmetic): 
     },
   }
 
+  function multiply(product: PackedProduct, into: Float32Array): boolean {
+    const { scale, rank, cols } = product
+    return withPacked(run, arena, product, into, (B, A, rows, at) => run.product(B, A, scale, rank, rows, cols, at))
+  }
+
+  /** Adds what the kernels have summed. @returns the bits of the largest magnitude */
+  function takeSums(norms: Norms): number {
+    const largest = run.endSums(RESULTS_AT) >>> 0
+    norms.delta += sums[0]!
+    norms.weight += sums[1]!
+    return largest
+  }
+
   function widenHalves(type: 'F16' | 'BF16', bytes: Uint8Array, into: Float32Array): void {
     const kernel = type === 'F16' ? run.widenF16 : run.widenBf16
     const whole = bytes.byteLength === into.length * 2 ? into.length - (into.length % HALVES_AT_ONCE) : 0
@@ -168,6 +207,11 @@ export function createKernelArithmetic(kernels: Kernels, twin: TileArithmetic): 
       )
     })
   }
+}
+
+/** A product as the twin wants it. */
+function plain(product: PackedProduct): PackedProduct {
+  return { ...product, A: unpacked(product.A, product.rank, product.cols) }
 }
 
 /** Blocks in the kernels' memory. */

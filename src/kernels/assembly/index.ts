@@ -1,8 +1,8 @@
 /** What the module exports: every pointer is a byte offset in the memory that it is given. */
 export { widenF16, widenBf16, narrowF16, narrowBf16 } from './half-float'
-export { packColumns, lowRank } from './low-rank'
+export { packA, packB, product, addProduct } from './low-rank'
 export { countLostF16, countLostBf16 } from './rounding'
-export { add, addDelta, largestMagnitude } from './sums'
+export { add, addDelta, beginSums, endSums, largestMagnitude } from './sums'
 export { encodeQ8_0, encodeQ4_0, encodeQ4_1, encodeQ5_0, encodeQ5_1 } from './small-blocks'
 export { encodeQ2_K, encodeQ4_K, encodeQ5_K } from './k-quants-affine'
 export { encodeQ3_K, encodeQ6_K } from './k-quants-symmetric'

@@ -8,7 +8,7 @@
  * Law: ggml-quants.c quantize_row_*_ref (llama.cpp 0c1e570).
  */
 import { BELOW_HALF, MAGIC, MAGIC_BITS, SIGN, constant } from './constants'
-import { halfOf, halvesOf } from './half-float'
+import { halvesOf } from './half-float'
 import { LEVELS, MINS, SCALES } from './map'
 
 const BLOCK_BYTES: usize = 128
@@ -23,11 +23,6 @@ function bytesOf(a: v128, b: v128, c: v128, d: v128, magic: v128, magicBits: v12
 
 function integers(value: v128, magic: v128, magicBits: v128): v128 {
   return i32x4.sub(f32x4.add(f32x4.trunc(value), magic), magicBits)
-}
-
-function largestOf(lanes: v128): f32 {
-  const half = f32x4.pmax(lanes, v128.shuffle<u32>(lanes, lanes, 2, 3, 0, 1))
-  return f32x4.extract_lane(f32x4.pmax(half, v128.shuffle<u32>(half, half, 1, 0, 3, 2)), 0)
 }
 
 /** The largest element of a block in lane 0, and the smallest, negated, in lane 1. */
@@ -69,44 +64,59 @@ function isOdd(inverse: f32): bool {
   return abs(inverse) === f32(Infinity)
 }
 
-function inverseOf(scale: f32): f32 {
-  return scale !== 0 ? f32(1) / scale : 0
-}
-
 /** q8_0: f16 d = max|x| / 127, then 32 signed bytes round(x / d), halves away from zero. */
 export function encodeQ8_0(from: usize, into: usize, blocks: usize): usize {
   const sign = constant(SIGN)
   const half = constant(BELOW_HALF)
   const magic = constant(MAGIC)
   const magicBits = constant(MAGIC_BITS)
-  for (let block: usize = 0; block < blocks; block++, from += BLOCK_BYTES, into += 34) {
-    const x0 = v128.load(from)
-    const x1 = v128.load(from, 16)
-    const x2 = v128.load(from, 32)
-    const x3 = v128.load(from, 48)
-    const x4 = v128.load(from, 64)
-    const x5 = v128.load(from, 80)
-    const x6 = v128.load(from, 96)
-    const x7 = v128.load(from, 112)
-    const largest0123 = f32x4.pmax(f32x4.pmax(f32x4.abs(x0), f32x4.abs(x1)), f32x4.pmax(f32x4.abs(x2), f32x4.abs(x3)))
-    const largest4567 = f32x4.pmax(f32x4.pmax(f32x4.abs(x4), f32x4.abs(x5)), f32x4.pmax(f32x4.abs(x6), f32x4.abs(x7)))
-    const d: f32 = largestOf(f32x4.pmax(largest0123, largest4567)) / 127
-    const inverse = inverseOf(d)
-    if (isOdd(inverse)) return block
-    const factor = f32x4.splat(inverse)
-    store<u16>(into, halfOf(d))
-    const a = awayFromZero(x0, factor, sign, half)
-    const b = awayFromZero(x1, factor, sign, half)
-    const c = awayFromZero(x2, factor, sign, half)
-    const e = awayFromZero(x3, factor, sign, half)
-    v128.store(into, bytesOf(a, b, c, e, magic, magicBits), 2)
-    const f = awayFromZero(x4, factor, sign, half)
-    const g = awayFromZero(x5, factor, sign, half)
-    const h = awayFromZero(x6, factor, sign, half)
-    const i = awayFromZero(x7, factor, sign, half)
-    v128.store(into, bytesOf(f, g, h, i, magic, magicBits), 18)
+  for (let block: usize = 0; block < blocks; block += 4) {
+    const count = min<usize>(4, blocks - block)
+    for (let i: usize = 0; i < count; i++) v128.store(LEVELS + (i << 4), magnitudes(from + i * BLOCK_BYTES))
+    const scales = f32x4.div(largestOfEach(LEVELS), f32x4.splat(127))
+    v128.store(SCALES, inversesOf(scales))
+    v128.store(HALVES, halvesOf(scales))
+    const tame = countTame(count)
+    for (let i: usize = 0; i < tame; i++, from += BLOCK_BYTES, into += 34) {
+      const factor = v128.load32_splat(SCALES + (i << 2))
+      store<u16>(into, load<u16>(HALVES + (i << 2)))
+      v128.store(into, sixteenBytes(from, factor, sign, half, magic, magicBits), 2)
+      v128.store(into, sixteenBytes(from + 64, factor, sign, half, magic, magicBits), 18)
+    }
+    if (tame < count) return block + tame
   }
   return blocks
+}
+
+/** The largest magnitudes of a block, in four lanes. */
+function magnitudes(block: usize): v128 {
+  const a = f32x4.pmax(f32x4.abs(v128.load(block)), f32x4.abs(v128.load(block, 16)))
+  const b = f32x4.pmax(f32x4.abs(v128.load(block, 32)), f32x4.abs(v128.load(block, 48)))
+  const c = f32x4.pmax(f32x4.abs(v128.load(block, 64)), f32x4.abs(v128.load(block, 80)))
+  const d = f32x4.pmax(f32x4.abs(v128.load(block, 96)), f32x4.abs(v128.load(block, 112)))
+  return f32x4.pmax(f32x4.pmax(a, b), f32x4.pmax(c, d))
+}
+
+/** The largest value of each of four vectors, as one vector. */
+function largestOfEach(vectors: usize): v128 {
+  const a = v128.load(vectors)
+  const b = v128.load(vectors, 16)
+  const c = v128.load(vectors, 32)
+  const d = v128.load(vectors, 48)
+  const ab = f32x4.pmax(v128.shuffle<u32>(a, b, 0, 4, 1, 5), v128.shuffle<u32>(a, b, 2, 6, 3, 7))
+  const cd = f32x4.pmax(v128.shuffle<u32>(c, d, 0, 4, 1, 5), v128.shuffle<u32>(c, d, 2, 6, 3, 7))
+  return f32x4.pmax(v128.shuffle<u64>(ab, cd, 0, 2), v128.shuffle<u64>(ab, cd, 1, 3))
+}
+
+function sixteenBytes(x: usize, factor: v128, sign: v128, half: v128, magic: v128, magicBits: v128): v128 {
+  return bytesOf(
+    awayFromZero(v128.load(x), factor, sign, half),
+    awayFromZero(v128.load(x, 16), factor, sign, half),
+    awayFromZero(v128.load(x, 32), factor, sign, half),
+    awayFromZero(v128.load(x, 48), factor, sign, half),
+    magic,
+    magicBits,
+  )
 }
 
 /** value * factor, moved by just below a half away from zero, so that cutting off its fraction rounds it. */
