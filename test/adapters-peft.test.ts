@@ -287,7 +287,7 @@ describe('recognising adapters', () => {
       /MLX-LM/,
     ],
     ['LitGPT', { 'lit_model.pth.lora': bytes, 'hyperparameters.yaml': '' }, UnsupportedError, /LitGPT/],
-    ['loralib', { 'lora.pt': bytes }, UnsupportedError, /loralib/],
+    ['a .pt that was never written', { 'lora.pt': bytes }, FormatError, /begins with zeros/],
     ['kohya', { 'style.safetensors': bytes }, UnsupportedError, /kohya/],
     ['a GGUF', { 'lora.gguf': bytes }, UnsupportedError, /GGUF/],
     ['a whole model', { 'config.json': '{}', 'model.safetensors': bytes }, UsageError, /this is a whole model.*nothing to merge: run to-gguf on it/],

@@ -56,6 +56,26 @@ const expertDelta = (e: number): Matrix =>
 
 const CASES: readonly { readonly what: string; readonly delta: Delta; readonly expected: Matrix }[] = [
   {
+    what: 'LoRA on some slices of rows',
+    delta: {
+      variant: 'grouped',
+      ...common,
+      along: 'rows',
+      parts: [{ zeros: 3 }, { ...pair, B: { ...pair.B, rows: 5, offset: 2 } }, { zeros: 4 }],
+    },
+    expected: sum((i, j) => (i >= 3 && i < 8 ? 0.75 * at(BA, i - 2, j) : 0)),
+  },
+  {
+    what: 'LoRA on some slices of columns',
+    delta: {
+      variant: 'grouped',
+      ...common,
+      along: 'columns',
+      parts: [{ ...pair, A: { ...pair.A, cols: 2 } }, { zeros: 1 }, { ...pair, A: { ...pair.A, cols: 3, offset: 1 } }],
+    },
+    expected: sum((i, j) => (j < 2 ? 0.75 * at(BA, i, j) : j > 2 ? 0.75 * at(BA, i, j - 2) : 0)),
+  },
+  {
     what: 'LoRA whose factors have factors (AdaLoRA, VeRA)',
     delta: { variant: 'lora', ...common, ...pair, rowsOfA: rowsOf(factors.tensor), rowsOfB: rowsOf(magnitudeRows.tensor) },
     expected: sum(

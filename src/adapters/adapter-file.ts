@@ -28,12 +28,16 @@ export type ModuleKind =
   | 'hira'
   | 'miss'
   | 'delora'
+  | 'loralib'
+  | 'grouped'
 
 /** One trained module. */
 export interface AdapterModule {
   readonly kind: ModuleKind
   /** Path of the module in the model that was trained, without the format's own prefix. */
   readonly name: string
+  /** Other paths that the base may have it under. */
+  readonly aliases?: readonly string[]
   /** Its tensors, complete: at least one. */
   readonly factors: ReadonlyMap<FactorRole, TensorInfo>
   /** 0 where there is none. */
@@ -45,12 +49,28 @@ export interface AdapterModule {
   readonly ids?: readonly number[]
   /** The parameters that an `expert` module may be, by their names in it: target_parameters. */
   readonly parameters?: readonly string[]
+  /** Rows of each slice of a `grouped` matrix, and whether it was trained. */
+  readonly slices?: readonly { readonly rows: number; readonly enabled: boolean }[]
+  /** Which slices of a matrix in equal slices were trained, if it is one: what loralib calls enable_lora. */
+  readonly enabled?: readonly boolean[]
   /** Whether inputs and outputs of an `expert` are exchanged (PEFT up to 0.18); undefined when the config does not say. */
   readonly turnsParameters?: boolean
 }
 
 /** Plain JSON data, for `inspect --json` and receipts. */
 export type Fact = null | boolean | number | string | readonly Fact[] | { readonly [name: string]: Fact }
+
+/** What only the user knows, for formats whose files do not say it. */
+export interface FormatOptions {
+  /** lora_alpha. */
+  readonly alpha?: number | undefined
+  /** Which slices of fused matrices were trained: loralib's enable_lora. */
+  readonly enableLora?: readonly boolean[] | undefined
+  /** Whether square matrices are stored (in x out). */
+  readonly fanInFanOut?: boolean | undefined
+}
+
+export type FormatOptionName = keyof FormatOptions
 
 /** An adapter whose own rules hold: factors complete, ranks as configured, no tensor left over. */
 export interface AdapterFile {
@@ -62,6 +82,10 @@ export interface AdapterFile {
   readonly modules: readonly AdapterModule[]
   /** Whether the adapter says that the base stores its matrices transposed (in x out). */
   readonly fanInFanOut: boolean
+  /** How the base stores square matrices, where the user says it or nobody does. Unless set, `fanInFanOut` and other tensors of the base tell. */
+  readonly squares?: 'plain' | 'transposed' | 'ambiguous'
+  /** Options of the user that it makes use of. */
+  readonly takes?: readonly FormatOptionName[]
   /** Whether output and embedding were trained as one, and the adapter holds both. */
   readonly ensuresTie?: boolean
   /** Whether its config says that biases of the base were trained. */

@@ -4,39 +4,15 @@
  *
  * Law: PEFT 0.21.2 tuners/<type>/layer.py `get_delta_weight`, `merge`.
  */
-import { MismatchError, quoted, UnsupportedError, type Place } from '../core/errors.js'
+import { MismatchError, quoted, UnsupportedError } from '../core/errors.js'
 import type { Delta, LowRank } from '../core/delta.js'
 import { asMatrix, rowsOf, transposed, wholeMatrix, type MatrixView } from '../core/row-program.js'
 import { elementCount, sameShape, shapeText } from '../core/shape.js'
 import type { TensorInfo } from '../core/tensor-info.js'
 import type { AdapterModule, ModuleKind } from './adapter-file.js'
+import { groupedBinder, loralibBinder } from './bind-fused.js'
+import { change, doesNotFit, oriented, type Binder, type Bound, type Lies, type UpdateShape } from './bound.js'
 import { colCount, factor, kroneckerFactor, placeOf, rowCount, size, tensorOf, vector } from './factors.js'
-
-/** A module and the base's tensors that it may change. */
-export interface Bound {
-  readonly module: AdapterModule
-  readonly weight: TensorInfo
-  /** The bias of the same module, when the base has one. */
-  readonly bias: TensorInfo | undefined
-  /** The base has inputs for rows: Conv1D. */
-  readonly isTransposed: boolean
-}
-
-/** Outputs and inputs of the update of a module; 0 where it leaves one open. */
-interface UpdateShape {
-  readonly out: number
-  readonly inputs: number
-  /** The weight may have more dimensions: all but the first count as inputs. */
-  readonly flattens?: boolean
-  /** The update lies as the base does, whatever that is (embeddings: as rows of the vocabulary). */
-  readonly fixed?: boolean
-}
-
-interface Binder {
-  /** Undefined: the base's shape is checked by `bind`. */
-  readonly shape?: (module: AdapterModule) => UpdateShape
-  readonly bind: (bound: Bound) => Delta[]
-}
 
 const BINDERS: { readonly [K in Exclude<ModuleKind, 'expert'>]: Binder } = {
   lora: { shape: loraShape, bind: bindLora },
@@ -113,6 +89,8 @@ const BINDERS: { readonly [K in Exclude<ModuleKind, 'expert'>]: Binder } = {
       return [{ variant: 'miss', ...change(bound), value: block }]
     },
   },
+  loralib: loralibBinder,
+  grouped: groupedBinder,
   tokens: { bind: bindTokens },
   whole: { bind: bindWhole },
 }
@@ -132,7 +110,9 @@ export function bindModule(bound: Bound): Delta[] {
  * How the update of a module lies in the base.
  * @throws MismatchError when it does not fit at all
  */
-export function orientation(module: AdapterModule, weight: TensorInfo): 'plain' | 'transposed' | 'square' | 'fixed' {
+export function orientation(module: AdapterModule, weight: TensorInfo): Lies {
+  const lies = module.kind === 'expert' ? undefined : BINDERS[module.kind].lies
+  if (lies !== undefined) return lies(module, weight)
   const wanted = updateShape(module)
   if (wanted === undefined) return 'fixed'
   const { out, inputs, flattens = false, fixed = false } = wanted
@@ -268,26 +248,12 @@ function bindWhole(bound: Bound): Delta[] {
   const place = placeOf(module)
   const deltas: Delta[] = []
   for (const [role, tensor] of module.factors) {
-    const target = role === 'weight' || role === 'baseWeight' ? weight : bias
+    const isBias = (role === 'bias' || role === 'baseBias') && !weight.name.endsWith('.bias')
+    const target = isBias ? bias : weight
     if (target === undefined) throw new MismatchError(`replaces a bias, but the base's ${quoted(weight.name)} has none.`, { ...place, tensor: tensor.name })
     const resizes = tensor.shape.length === 2 && target.shape.length === 2 && tensor.shape[1] === target.shape[1]
     if (!sameShape(tensor.shape, target.shape) && !resizes) throw doesNotFit(tensor, target, place)
     deltas.push({ variant: 'replace', ...change(bound), target: target.name, tensor })
   }
   return deltas
-}
-
-function doesNotFit(tensor: TensorInfo, target: TensorInfo, place: Place): MismatchError {
-  return new MismatchError(
-    `has shape ${shapeText(tensor.shape)}, but the base's ${quoted(target.name)} is ${shapeText(target.shape)}. Is it the base that the adapter was trained on?`,
-    { ...place, tensor: tensor.name },
-  )
-}
-
-function change({ module, weight }: Bound): Pick<Delta, 'target' | 'module' | 'rank' | 'scale'> {
-  return { target: weight.name, module: module.name, rank: module.rank, scale: module.scale }
-}
-
-function oriented({ B, A }: LowRank, { isTransposed }: Pick<Bound, 'isTransposed'>): LowRank {
-  return isTransposed ? { B: transposed(A), A: transposed(B) } : { B, A }
 }

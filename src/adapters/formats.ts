@@ -5,7 +5,8 @@
 import { readAll } from '../core/bytes.js'
 import { UnsupportedError } from '../core/errors.js'
 import { parseJsonObject, type JsonObject } from '../core/json.js'
-import type { AdapterFile, AdapterFolder } from './adapter-file.js'
+import type { AdapterFile, AdapterFolder, FormatOptions } from './adapter-file.js'
+import { openLoralibAdapter, TORCH_ADAPTER } from './loralib.js'
 import { MAX_CONFIG_BYTES, openPeftAdapter, PEFT_CONFIG } from './peft.js'
 import { isTrainingFile, isWholeModel, noAdapter } from './training-folder.js'
 
@@ -22,7 +23,7 @@ interface FormatRow {
   /** For people. */
   readonly name: string
   recognise(clues: Clues): boolean
-  open(clues: Clues): Promise<AdapterFile>
+  open(clues: Clues, options: FormatOptions): Promise<AdapterFile>
 }
 
 const FORMATS: readonly FormatRow[] = [
@@ -36,9 +37,12 @@ const FORMATS: readonly FormatRow[] = [
     open: ({ folder, weightsName }) => openPeftAdapter(folder, weightsName),
   },
   notYet('LitGPT', 'convert it to PEFT', ({ folder, weightsName }) => weightsName === 'lit_model.pth.lora' || folder.has('lit_model.pth.lora')),
-  notYet('loralib', 'its file does not hold lora_alpha; save it as a PEFT adapter', ({ folder, weightsName }) =>
-    weightsName === undefined ? !isWholeModel(folder) && (someFile(folder, '.pt') || someFile(folder, '.bin')) : /\.(?:pt|pth|bin|ckpt)$/.test(weightsName),
-  ),
+  {
+    name: 'loralib',
+    recognise: ({ folder, weightsName }) =>
+      weightsName === undefined ? !isWholeModel(folder) && ['.pt', '.pth', '.bin'].some((ending) => someFile(folder, ending)) : TORCH_ADAPTER.test(weightsName),
+    open: ({ folder, weightsName }, options) => openLoralibAdapter(folder, weightsName, options),
+  },
   notYet('kohya, diffusers or LyCORIS', `give the folder of a PEFT adapter, with ${PEFT_CONFIG}`, ({ folder, weightsName }) =>
     weightsName === undefined ? !isWholeModel(folder) && someFile(folder, '.safetensors') : weightsName.endsWith('.safetensors'),
   ),
@@ -48,13 +52,14 @@ const FORMATS: readonly FormatRow[] = [
  * Opens an adapter of any known format, without a base.
  * @param folder       the folder that the user named, or that holds the file
  * @param weightsName  name of the weights file in it, when the user named a file
+ * @param options      what the files of some formats do not say
  * @throws UnsupportedError for formats not read yet, FileSystemError or UsageError for folders that hold no adapter
  */
-export async function openAdapterFile(folder: AdapterFolder, weightsName?: string): Promise<AdapterFile> {
+export async function openAdapterFile(folder: AdapterFolder, weightsName?: string, options: FormatOptions = {}): Promise<AdapterFile> {
   const clues = { folder, weightsName, config: await readConfig(folder) }
   const format = FORMATS.find((row) => row.recognise(clues))
   if (format === undefined) throw noAdapter(folder)
-  return format.open(clues)
+  return format.open(clues, options)
 }
 
 async function readConfig(folder: AdapterFolder): Promise<JsonObject | undefined> {

@@ -8,7 +8,7 @@
 /** What a tensor is to its module. */
 export type FactorRole =
   | ('A' | 'B' | 'magnitude' | 'trainedBias' | 'embeddingA' | 'embeddingB' | 'bareA' | 'bareB' | 'bareE')
-  | ('baseWeight' | 'baseBias' | 'weight' | 'bias' | 'tokens')
+  | ('baseWeight' | 'baseBias' | 'weight' | 'bias' | 'parameter' | 'tokens')
   | ('ia3' | 'hada1A' | 'hada1B' | 'hada2A' | 'hada2B' | 'lokr1' | 'lokr1A' | 'lokr1B' | 'lokr2' | 'lokr2A' | 'lokr2B')
   | ('veraA' | 'veraB' | 'veraRowsOfB' | 'veraRowsOfA' | 'hiraA' | 'hiraB' | 'miss')
   | ('deloraA' | 'deloraB' | 'deloraLambda' | 'deloraNorm')

@@ -8,9 +8,10 @@ import { isPlainFloat } from '../core/dtypes.js'
 import { MismatchError, quoted, UnsupportedError, nameList } from '../core/errors.js'
 import type { Adapter, Delta } from '../core/delta.js'
 import type { TensorInfo } from '../core/tensor-info.js'
-import type { AdapterFile, AdapterFolder, AdapterModule } from './adapter-file.js'
+import type { AdapterFile, AdapterFolder, AdapterModule, FormatOptions } from './adapter-file.js'
 import { bindExperts } from './bind-experts.js'
-import { bindModule, orientation, type Bound } from './bind.js'
+import { bindModule, orientation } from './bind.js'
+import type { Bound } from './bound.js'
 import { placeOf } from './factors.js'
 import { openAdapterFile } from './formats.js'
 import { ModulePaths } from './module-paths.js'
@@ -18,9 +19,9 @@ import { withoutBaseLayer } from './peft-modules.js'
 import { isTiedHead, tiedEmbedding, untiedName } from './tied.js'
 
 /** What a user may ask for. */
-export interface ResolveOptions {
+export interface ResolveOptions extends FormatOptions {
   /** PEFT's own result where that differs from the trained model: tied embeddings get the deltas of both ends. */
-  readonly likePeft?: boolean
+  readonly likePeft?: boolean | undefined
 }
 
 /** A module with the tensor that it is of. */
@@ -41,7 +42,7 @@ export async function openAdapter(
   weightsName?: string,
   options: ResolveOptions = {},
 ): Promise<Adapter> {
-  return resolveTargets(await openAdapterFile(folder, weightsName), base, options)
+  return resolveTargets(await openAdapterFile(folder, weightsName, options), base, options)
 }
 
 /**
@@ -74,7 +75,15 @@ export function resolveTargets(file: AdapterFile, base: ReadonlyMap<string, Tens
   const merged = likePeft ? all.map((delta): Delta => ({ ...delta, keepsTie: delta.keepsTie === true || delta.variant !== 'replace' })) : all
   checkTwice(merged, likePeft)
   const note = renameNote(seen)
-  return { label: file.label, kind: file.kind, deltas: merged, untied, files: file.files, notes: note === undefined ? file.notes : [...file.notes, note] }
+  return {
+    label: file.label,
+    kind: file.kind,
+    deltas: merged,
+    untied,
+    takes: file.takes ?? [],
+    files: file.files,
+    notes: note === undefined ? file.notes : [...file.notes, note],
+  }
 }
 
 function boundOf(module: AdapterModule, weight: TensorInfo, base: ReadonlyMap<string, TensorInfo>, transposedOnes: ReadonlySet<AdapterModule>): Bound {
@@ -91,10 +100,22 @@ function findWeight(module: AdapterModule, base: ReadonlyMap<string, TensorInfo>
     const weight = base.get(`${attention}.out_proj.weight`)
     return weight && { module: { ...module, scale: 2 * module.scale }, weight }
   }
-  const onlyBias = module.kind === 'whole' && !module.factors.has('weight') && !module.factors.has('baseWeight')
-  const weight = paths.find(name, place) ?? (module.kind === 'lora' ? paths.find(name, place, 'in_proj_weight') : undefined)
-  if (weight !== undefined || !onlyBias) return weight && { module, weight }
+  for (const one of [name, ...(module.aliases ?? [])]) {
+    const weight = leavesOf(module, one).reduce<TensorInfo | undefined>((found, [path, leaf]) => found ?? paths.find(path, place, leaf), undefined)
+    if (weight !== undefined) return { module, weight }
+  }
   return undefined
+}
+
+/** Where a module's tensor may be: path and the tensor's own name. */
+function leavesOf({ kind, factors }: AdapterModule, name: string): [path: string, leaf: string][] {
+  if (factors.has('parameter')) {
+    const dot = name.lastIndexOf('.')
+    return dot > 0 ? [[name.slice(0, dot), name.slice(dot + 1)]] : []
+  }
+  if (kind === 'lora') return [[name, 'weight'], [name, 'in_proj_weight']] // prettier-ignore
+  const onlyBias = kind === 'whole' && !factors.has('weight') && !factors.has('baseWeight')
+  return onlyBias ? [[name, 'weight'], [name, 'bias']] : [[name, 'weight']] // prettier-ignore
 }
 
 /**
@@ -152,6 +173,11 @@ function checkDtype(module: AdapterModule, weight: TensorInfo): void {
 function transposedModules(file: AdapterFile, found: readonly Found[], base: ReadonlyMap<string, TensorInfo>): ReadonlySet<AdapterModule> {
   const seen = found.map((one) => ({ ...one, lies: orientation(one.module, one.weight) }))
   const transposedOnes = new Set(seen.filter(({ lies }) => lies === 'transposed').map(({ module }) => module))
+  if (file.squares !== undefined) {
+    const squares = seen.filter(({ lies }) => lies === 'square').map(({ module }) => module)
+    if (squares.length > 0 && file.squares === 'ambiguous') throw ambiguousSquares(squares)
+    return file.squares === 'transposed' ? new Set([...transposedOnes, ...squares]) : transposedOnes
+  }
   const lists = listsStoredTransposed(base)
   for (const { module, weight } of seen.filter(({ lies }) => lies === 'transposed')) if (module.kind !== 'vera') lists.add(listOf(weight.name))
   const storedPlain = seen.some(({ lies }) => lies === 'plain')
@@ -166,6 +192,14 @@ function transposedModules(file: AdapterFile, found: readonly Found[], base: Rea
     }
   }
   return transposedOnes
+}
+
+function ambiguousSquares(modules: readonly AdapterModule[]): MismatchError {
+  const [first] = modules
+  return new MismatchError(
+    `the base stores square matrices for ${nameList(modules.map(({ name }) => name))}, which do not tell whether they are (out x in) or (in x out): say --no-fan-in-fan-out for the first (nn.Linear), --fan-in-fan-out for the second (Conv1D of GPT-2).`,
+    first === undefined ? {} : { file: placeOf(first).file ?? '' },
+  )
 }
 
 /** Lists of layers in which a bias has the length of its weight's second dimension: GPT-2's Conv1D. */

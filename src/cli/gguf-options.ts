@@ -5,6 +5,7 @@ import type { GgufOptions, QuantizationOptions } from '../host/options.js'
 import { parseKeyValueOverride } from '../quantize/policy-key-values.js'
 import { parseLayers } from '../quantize/policy-layers.js'
 import { parseTensorType, parseTypeOverride, parseTypeOverrides, type TypeOverride } from '../quantize/type-overrides.js'
+import { adapterOptions } from './adapter-options.js'
 import type { GgufFlags } from './options.js'
 import { parseCount, parseOuttype, parseSize } from './values.js'
 
@@ -30,7 +31,7 @@ export function ggufOptions(model: string, flags: GgufFlags): GgufOptions {
     tokenizer: flags.tokenizer,
     receipt: flags.receipt,
     clampOverflow: flags.clampOverflow,
-    likePeft: flags.likePeft,
+    ...adapterOptions(flags),
   }
 }
 

@@ -2,6 +2,7 @@
 import type { Command } from 'commander'
 import { UsageError } from '../core/errors.js'
 import { splitPaths, SYNOPSIS } from './adapter-argument.js'
+import { adapterOptions } from './adapter-options.js'
 import type { CommandContext } from './exit.js'
 import { ggufOptions } from './gguf-options.js'
 import { addCommonOptions, addGgufOptions, exists, newCommand, type GgufFlags } from './options.js'
@@ -51,7 +52,7 @@ async function merge(paths: readonly string[], flags: MergeFlags, context: Comma
     tokenizer: flags.tokenizer,
     receipt: flags.receipt,
     clampOverflow: flags.clampOverflow,
-    likePeft: flags.likePeft,
+    ...adapterOptions(flags),
   })
   return runPlan(plan, flags, context)
 }

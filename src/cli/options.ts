@@ -21,6 +21,9 @@ export interface CommonFlags {
   readonly tokenizer?: string
   readonly clampOverflow?: boolean
   readonly likePeft?: boolean
+  readonly alpha?: string
+  readonly enableLora?: string
+  readonly fanInFanOut?: boolean
   readonly debug?: boolean
 }
 
@@ -80,6 +83,10 @@ export function addCommonOptions(command: Command): Command {
   return command
     .option('--tokenizer <base|adapter|DIR>', 'whose tokenizer to use (default: the adapter’s where it differs)')
     .option('--like-peft', 'PEFT’s own result where that differs from the trained model (tied embeddings)')
+    .option('--alpha <N>', 'lora_alpha, for adapters whose files do not hold it (loralib)')
+    .option('--enable-lora <Q,V>', 'which slices of fused matrices loralib trained: of q,k,v, or true,false,true')
+    .option('--fan-in-fan-out', 'square matrices are stored (in x out), where a loralib adapter does not say it')
+    .option('--no-fan-in-fan-out', 'square matrices are stored (out x in), where a loralib adapter does not say it')
     .option('--clamp-overflow', 'clamp values that the output type cannot hold, instead of refusing')
     .option('--dry-run', 'print the plan and write nothing')
     .option('--json', 'write events and results as JSON lines to stdout, and nothing else there')

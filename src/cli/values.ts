@@ -49,6 +49,25 @@ export function parseOuttype(option: string, typed: string): AnyFileType | 'auto
   return name === 'auto' || name === 'copy' ? name : parseFileType(option, typed)
 }
 
+/** A finite number other than 0. */
+export function parseNumber(option: string, typed: string): number {
+  const value = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?$/i.test(typed.trim()) ? Number(typed) : Number.NaN
+  if (!Number.isFinite(value) || value === 0) throw new UsageError(`${option} takes a number such as 16, not ${quoted(typed)}.`)
+  return value
+}
+
+const SLICES = ['q', 'k', 'v']
+const TRUTH: ReadonlyMap<string, boolean> = new Map([['true', true], ['t', true], ['1', true], ['false', false], ['f', false], ['0', false]]) // prettier-ignore
+
+/** `q,v` of q, k, v, or `true,false,true`. */
+export function parseSlices(option: string, typed: string): boolean[] {
+  const words = typed.split(',').map((word) => word.trim().toLowerCase())
+  const flags = words.map((word) => TRUTH.get(word))
+  if (flags.every((flag) => flag !== undefined) && flags.includes(true)) return flags
+  if (words.every((word) => SLICES.includes(word)) && new Set(words).size === words.length) return SLICES.map((slice) => words.includes(slice))
+  throw new UsageError(`${option} takes some of q,k,v, or a list such as true,false,true, not ${quoted(typed)}.`)
+}
+
 /** A whole number from 1 to `most`. */
 export function parseCount(option: string, typed: string, most: number): number {
   const value = /^\d+$/.test(typed) ? Number(typed) : Number.NaN

@@ -91,6 +91,13 @@ export interface ExpertsDelta extends Change {
   readonly parts: readonly LowRank[]
 }
 
+/** A low-rank update of some rows (or columns) of W after the other; `zeros` of them get none. Parts of a fused matrix. */
+export interface GroupedDelta extends Change {
+  readonly variant: 'grouped'
+  readonly along: 'rows' | 'columns'
+  readonly parts: readonly (LowRank | { readonly zeros: number })[]
+}
+
 /** `W ∘ by`, one factor per row (rows x 1) or per column (1 x cols): IA³. */
 export interface RescaleDelta extends Change {
   readonly variant: 'rescale'
@@ -112,7 +119,7 @@ export interface TokensDelta extends Change {
 }
 
 /** Updates that are added, in any number and from any adapter. */
-export type AdditiveDelta = LoraDelta | SumDelta | LohaDelta | LokrDelta | HiraDelta | MissDelta | DeloraDelta | ExpertsDelta
+export type AdditiveDelta = LoraDelta | SumDelta | LohaDelta | LokrDelta | HiraDelta | MissDelta | DeloraDelta | ExpertsDelta | GroupedDelta
 export type Delta = AdditiveDelta | DoraDelta | RescaleDelta | ReplaceDelta | TokensDelta
 
 /** An opened adapter: every tensor of its files is in one of the deltas. */
@@ -124,6 +131,8 @@ export interface Adapter {
   readonly deltas: readonly Delta[]
   /** Tensors that deltas change and that the base lacks, because it shares them: name -> the base's tensor. */
   readonly untied?: ReadonlyMap<string, string>
+  /** Options of the user that its format makes use of, by name. */
+  readonly takes?: readonly string[]
   /** Names of files whose bytes decide the adapter's identity (weights, then config). */
   readonly files: readonly string[]
   /** Things a user should know, one sentence each. */

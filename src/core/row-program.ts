@@ -77,6 +77,8 @@ export type RowProgram =
   | { readonly op: 'reshape'; readonly input: RowProgram; readonly rows: number; readonly cols: number }
   /** The rows of all parts, one after the other. */
   | { readonly op: 'stack'; readonly parts: readonly RowProgram[] }
+  /** The rows of all parts side by side; all have as many. */
+  | { readonly op: 'beside'; readonly parts: readonly RowProgram[] }
   /** Row `ids[i]` is row i of `values`; the others are the input's. */
   | { readonly op: 'replaceRows'; readonly input: RowProgram; readonly ids: readonly number[]; readonly values: RowProgram }
   /** Every row made as long (Euclidean norm) as `lengths` (rows x 1) says: the weight normalisation of DoRA. */
@@ -129,6 +131,15 @@ const OPERATIONS: { readonly [O in RowProgram['op']]: Operation<Extract<RowProgr
       const { rows, cols } = first === undefined ? { rows: 0, cols: 0 } : programShape(first)
       return { rows: rest.reduce((sum, part) => sum + programShape(part).rows, rows), cols }
     },
+    inputs: ({ parts }) => parts,
+    reads: () => [],
+    group: () => 1,
+  },
+  beside: {
+    shape: ({ parts }) => ({
+      rows: parts[0] === undefined ? 0 : programShape(parts[0]).rows,
+      cols: parts.reduce((sum, part) => sum + programShape(part).cols, 0),
+    }),
     inputs: ({ parts }) => parts,
     reads: () => [],
     group: () => 1,

@@ -14,6 +14,7 @@ import type { Losses, NarrowType, Norms, TileArithmetic } from '../kernels/kerne
 import type { Workshop } from './arithmetic.js'
 import {
   evaluateBecome,
+  evaluateBeside,
   evaluateKron,
   evaluateMultiply,
   evaluateProduct,
@@ -106,6 +107,8 @@ export class Evaluator implements Bench, Desk {
         return evaluateReshape(this, program, first, into)
       case 'stack':
         return evaluateStack(this, program, first, into)
+      case 'beside':
+        return evaluateBeside(this, program, first, into)
       case 'replaceRows':
         return evaluateReplaceRows(this, program, first, into)
       case 'rescaleRows':

@@ -111,6 +111,8 @@ function scratchBytes(program: RowProgram, rows: number): number {
     }
     case 'stack':
       return program.parts.reduce((sum, part) => sum + scratchBytes(part, Math.min(rows, programShape(part).rows)), 0)
+    case 'beside':
+      return program.parts.reduce((sum, part) => sum + rows * programShape(part).cols * 4 + scratchBytes(part, rows), 0)
     case 'replaceRows':
       return scratchBytes(program.input, rows) + scratchBytes(program.values, 1)
     case 'rescaleRows':

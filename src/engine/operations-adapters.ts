@@ -74,6 +74,20 @@ export function evaluateStack(bench: Bench, { parts }: Node<'stack'>, first: num
   }
 }
 
+export function evaluateBeside(bench: Bench, program: Node<'beside'>, first: number, into: Float32Array): void {
+  const { cols } = programShape(program)
+  const count = into.length / cols
+  let start = 0
+  for (const part of program.parts) {
+    const width = programShape(part).cols
+    bench.borrowFloats(count * width, (values) => {
+      bench.rows(part, first, values)
+      for (let row = 0; row < count; row++) into.set(values.subarray(row * width, (row + 1) * width), row * cols + start)
+    })
+    start += width
+  }
+}
+
 export function evaluateReplaceRows(bench: Bench, { input, ids, values }: Node<'replaceRows'>, first: number, into: Float32Array): void {
   const { cols } = programShape(input)
   const count = into.length / cols

@@ -1,6 +1,7 @@
 /** Opens what the user named as base and adapters. */
 import { statSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
+import type { FormatOptionName } from '../adapters/adapter-file.js'
 import { openAdapter } from '../adapters/resolve.js'
 import { readBackwards } from '../architectures/backwards.js'
 import { isReadableType } from '../core/arithmetic.js'
@@ -30,7 +31,7 @@ export interface Inputs {
 }
 
 /** @throws ToolkitError of whatever does not fit */
-export async function openInputs(basePath: string, adapters: readonly AdapterOption[], { tokenizer, likePeft = false }: CommonOptions): Promise<Inputs> {
+export async function openInputs(basePath: string, adapters: readonly AdapterOption[], options: CommonOptions): Promise<Inputs> {
   const consulted = new Set<ByteDescriptor>()
   const base = await watchedModel(await openBase(basePath), consulted)
   const known = adapters.length > 0 && base.gguf !== undefined ? knownToAdapters(base, base.gguf) : base.tensors
@@ -39,18 +40,35 @@ export async function openInputs(basePath: string, adapters: readonly AdapterOpt
     if (!Number.isFinite(weight)) throw new UsageError(`the weight of ${path} is ${weight}; a finite number is wanted.`)
     const place = adapterPlace(path)
     const folder = watched(await openFolder(place.folder), consulted)
-    const adapter = await openAdapter(folder, known, place.weightsName, { likePeft })
+    const adapter = await openAdapter(folder, known, place.weightsName, options)
     // one adapter needs no order; several are ordered by what they hold, not by how they were typed
     const digests = adapters.length < 2 ? [] : await Promise.all(adapter.files.map((name) => fileDigest(join(place.folder, name))))
     opened.push({ weighted: { adapter: { ...adapter, label: path }, weight, digest: digests.join('+') }, folder })
   }
+  refuseUnusedOptions(
+    options,
+    opened.map(({ weighted }) => weighted),
+  )
   if (base.gguf !== undefined) return { base, adapters: opened.map(({ weighted }) => weighted), tokenizer: undefined, decisions: [], consulted }
   const chosen = await chooseTokenizer(
     base,
     opened.map(({ folder }) => folder),
-    tokenizer,
+    options.tokenizer,
   )
   return { base, adapters: opened.map(({ weighted }) => weighted), ...chosen, consulted }
+}
+
+/** Options of formats, and how they are typed. */
+const FORMAT_OPTIONS: { readonly [O in FormatOptionName]: string } = { alpha: '--alpha', enableLora: '--enable-lora', fanInFanOut: '--fan-in-fan-out' }
+
+/** What was said for an adapter that is not there would otherwise be lost in silence. */
+function refuseUnusedOptions(options: CommonOptions, adapters: readonly WeightedAdapter[]): void {
+  for (const [name, typed] of Object.entries(FORMAT_OPTIONS) as [FormatOptionName, string][]) {
+    if (options[name] === undefined || adapters.some(({ adapter }) => adapter.takes?.includes(name) === true)) continue
+    throw new UsageError(
+      `${typed} is for adapters whose files do not say it (loralib); ${adapters.length === 1 ? 'this one is not' : 'none of these is'} of that kind.`,
+    )
+  }
 }
 
 /** A folder that notes which of its files are opened. */

@@ -21,6 +21,12 @@ export interface CommonOptions {
   readonly clampOverflow?: boolean | undefined
   /** PEFT's own result where that differs from the trained model: output and embedding that the base shares get the deltas of both. */
   readonly likePeft?: boolean | undefined
+  /** lora_alpha, for adapters whose files do not hold it (loralib). */
+  readonly alpha?: number | undefined
+  /** Which slices of fused matrices were trained (loralib's enable_lora), where the file does not show it. */
+  readonly enableLora?: readonly boolean[] | undefined
+  /** Whether square matrices of the base are stored (in x out), for adapters that do not say it (loralib). */
+  readonly fanInFanOut?: boolean | undefined
   /** Elements of one tile; for tests. Never changes a byte of the output. */
   readonly tileElements?: number | undefined
 }

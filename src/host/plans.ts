@@ -16,7 +16,7 @@ import { checkFileName } from './file-names.js'
 import { openInputs } from './inputs.js'
 import { openQuantization, recordedQuantization } from './quantization.js'
 import { refuseInputFiles } from './refuse-inputs.js'
-import type { AdapterOption, GgufOptions, MergeOptions } from './options.js'
+import type { AdapterOption, CommonOptions, GgufOptions, MergeOptions } from './options.js'
 
 const FOLDER_RECEIPT = 'lora-to-gguf.receipt.json'
 const MOST_METADATA_BYTES = 8_388_608
@@ -47,6 +47,7 @@ export async function planMerge(options: MergeOptions): Promise<Plan> {
       tokenizer: recordedTokenizer(options.tokenizer),
       clampOverflow: options.clampOverflow,
       likePeft: options.likePeft,
+      ...recordedFormat(options),
     }),
     decisions,
   })
@@ -94,6 +95,7 @@ export async function planGguf(options: GgufOptions): Promise<Plan> {
       noVocab: options.noVocab,
       clampOverflow: options.clampOverflow,
       likePeft: options.likePeft,
+      ...recordedFormat(options),
     }),
     decisions,
   })
@@ -130,7 +132,13 @@ async function planFromGguf(options: GgufOptions, { base, adapters, quantize, co
     receiptFor: options.receipt === false ? undefined : (fileName) => receiptName(options.receipt, output.root, `${fileName}.receipt.json`) ?? '',
     clampOverflow: options.clampOverflow ?? false,
     tileElements: options.tileElements,
-    options: recorded({ outtype: options.outtype, ...recordedQuantization(options), clampOverflow: options.clampOverflow, likePeft: options.likePeft }),
+    options: recorded({
+      outtype: options.outtype,
+      ...recordedQuantization(options),
+      clampOverflow: options.clampOverflow,
+      likePeft: options.likePeft,
+      ...recordedFormat(options),
+    }),
   })
   const parts = base.gguf.parts.flatMap(({ source }) => (source.kind === 'file' ? [source.path] : []))
   refuseInputFiles(plan, [...parts, ...(options.adapters ?? []).map(({ path }) => path), options.quantize?.imatrix ?? ''])
@@ -210,6 +218,10 @@ function readText(path: string): string | undefined {
 /** A receipt names no places: of a folder, its last part. */
 function recordedTokenizer(asked: string | undefined): string | undefined {
   return asked === undefined || asked === 'base' || asked === 'adapter' ? asked : basename(resolve(asked))
+}
+
+function recordedFormat({ alpha, enableLora, fanInFanOut }: CommonOptions): Record<string, string | number | undefined> {
+  return { alpha, enableLora: enableLora?.join(','), fanInFanOut: fanInFanOut === undefined ? undefined : String(fanInFanOut) }
 }
 
 function recorded(options: Record<string, string | number | boolean | undefined>): Plan['options'] {

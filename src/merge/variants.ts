@@ -25,6 +25,16 @@ const ADDITIVE: { readonly [V in AdditiveDelta['variant']]: (delta: Of<V>, scale
   loha: ({ left, right }, scale) => scaled({ op: 'multiply', left: lowRank(left), right: lowRank(right) }, scale),
   lokr: ({ left, right }, scale) => scaled({ op: 'kron', left: matrix(left), right: matrix(right) }, scale),
   experts: ({ parts }, scale) => ({ op: 'stack', parts: parts.map(({ B, A }) => ({ op: 'lowRank', B, A, scale })) }),
+  grouped: ({ along, parts }, scale, base) => {
+    const { rows, cols } = programShape(base)
+    return {
+      op: along === 'rows' ? 'stack' : 'beside',
+      parts: parts.map((part): RowProgram => {
+        if ('B' in part) return { op: 'lowRank', ...part, scale }
+        return { op: 'fill', rows: along === 'rows' ? part.zeros : rows, cols: along === 'rows' ? cols : part.zeros, value: 0 }
+      }),
+    }
+  },
   hira: ({ B, A }, scale, base) => ({ op: 'multiply', left: base, right: { op: 'lowRank', B, A, scale } }),
   delora: ({ B, A, strength, norms }, scale) => {
     const ones = (rows: number, cols: number): RowProgram => ({ op: 'values', rows, cols, values: Array.from({ length: rows * cols }, () => 1) })

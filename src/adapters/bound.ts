@@ -1,0 +1,56 @@
+/** A module that has found its tensors in the base, and what a way to bind it (bind.ts) says. */
+import type { Delta, LowRank } from '../core/delta.js'
+import { MismatchError, quoted, type Place } from '../core/errors.js'
+import { transposed } from '../core/row-program.js'
+import { shapeText } from '../core/shape.js'
+import type { TensorInfo } from '../core/tensor-info.js'
+import type { AdapterModule } from './adapter-file.js'
+
+/** A module and the base's tensors that it may change. */
+export interface Bound {
+  readonly module: AdapterModule
+  readonly weight: TensorInfo
+  /** The bias of the same module, when the base has one. */
+  readonly bias: TensorInfo | undefined
+  /** The base has inputs for rows: Conv1D. */
+  readonly isTransposed: boolean
+}
+
+/** Outputs and inputs of the update of a module; 0 where it leaves one open. */
+export interface UpdateShape {
+  readonly out: number
+  readonly inputs: number
+  /** The weight may have more dimensions: all but the first count as inputs. */
+  readonly flattens?: boolean
+  /** The update lies as the base does, whatever that is (embeddings: as rows of the vocabulary). */
+  readonly fixed?: boolean
+}
+
+/** How an update lies in the base: `square` may be either. */
+export type Lies = 'plain' | 'transposed' | 'square' | 'fixed'
+
+export interface Binder {
+  /** Undefined: the base's shape is checked by `bind`. */
+  readonly shape?: (module: AdapterModule) => UpdateShape
+  /** Instead of `shape`, where only the base tells. @throws MismatchError when the update does not fit at all */
+  readonly lies?: (module: AdapterModule, weight: TensorInfo) => Lies
+  readonly bind: (bound: Bound) => Delta[]
+}
+
+/** What a delta says of itself. */
+export function change({ module, weight }: Bound): Pick<Delta, 'target' | 'module' | 'rank' | 'scale'> {
+  return { target: weight.name, module: module.name, rank: module.rank, scale: module.scale }
+}
+
+/** Factors as the base has its rows and columns. */
+export function oriented({ B, A }: LowRank, { isTransposed }: Pick<Bound, 'isTransposed'>): LowRank {
+  return isTransposed ? { B: transposed(A), A: transposed(B) } : { B, A }
+}
+
+/** @param tensor  the adapter's @param target  the base's */
+export function doesNotFit(tensor: TensorInfo, target: TensorInfo, place: Place): MismatchError {
+  return new MismatchError(
+    `has shape ${shapeText(tensor.shape)}, but the base's ${quoted(target.name)} is ${shapeText(target.shape)}. Is it the base that the adapter was trained on?`,
+    { ...place, tensor: tensor.name },
+  )
+}

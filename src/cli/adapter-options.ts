@@ -1,0 +1,19 @@
+/** Options of the library about adapters, from those that were typed. */
+import type { CommonOptions } from '../host/options.js'
+import type { CommonFlags } from './options.js'
+import { parseNumber, parseSlices } from './values.js'
+
+/** What only the user knows of an adapter. @throws UsageError */
+export function adapterOptions({
+  likePeft,
+  alpha,
+  enableLora,
+  fanInFanOut,
+}: CommonFlags): Pick<CommonOptions, 'likePeft' | 'alpha' | 'enableLora' | 'fanInFanOut'> {
+  return {
+    likePeft,
+    alpha: alpha === undefined ? undefined : parseNumber('--alpha', alpha),
+    enableLora: enableLora === undefined ? undefined : parseSlices('--enable-lora', enableLora),
+    fanInFanOut,
+  }
+}
