@@ -4,11 +4,20 @@ import { isArray, kindOf, type JsonObject } from '../core/json.js'
 import { compileArchitecture } from './compile.js'
 import { textPart } from './config.js'
 import type { Architecture, ArchitectureDefinition } from './define.js'
+import { gemma, gemma2, gemma3 } from './families/gemma.js'
 import { llama } from './families/llama.js'
+import { mixtral } from './families/mixtral.js'
+import { phi2, phi3, phimoe } from './families/phi.js'
+import { qwen2moe } from './families/qwen2-moe.js'
+import { qwen2 } from './families/qwen2.js'
+import { qwen3, qwen3moe } from './families/qwen3.js'
 import { nearestName } from './nearest.js'
 
 /** Every family, in the order of `--print-supported-models`. */
-export const FAMILIES: readonly ArchitectureDefinition[] = [llama]
+export const FAMILIES: readonly ArchitectureDefinition[] = [
+  ...[llama, mixtral, qwen2, qwen2moe, qwen3, qwen3moe],
+  ...[gemma, gemma2, gemma3, phi2, phi3, phimoe],
+]
 
 // Keyed by the user's text, so a Map: "constructor" and "__proto__" are names like others.
 const ARCHITECTURES: ReadonlyMap<string, Architecture> = new Map(FAMILIES.flatMap(compileArchitecture).map((architecture) => [architecture.name, architecture]))
