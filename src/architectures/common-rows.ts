@@ -69,3 +69,11 @@ export const EXPERTS: readonly TensorRow[] = [
 export function saying(rows: readonly TensorRow[], ...words: readonly Exclude<TensorRow[2], undefined>[]): TensorRow[] {
   return rows.map(([source, role, ...own]) => [source, role, ...own, ...words])
 }
+
+/** Rows whose modules may have biases that are zero, and are left out. */
+export function withZeroBiases(rows: readonly TensorRow[]): TensorRow[] {
+  return rows.flatMap(([source, role, ...words]): TensorRow[] => [
+    [source, role, ...words],
+    [source, role, 'noWeight', 'bias?', 'refuseNonZero'],
+  ])
+}

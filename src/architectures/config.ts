@@ -16,7 +16,16 @@ export interface Config {
   /** What stands before a key in messages: `rope_parameters.`; empty at the root. */
   readonly path: string
   /** The checkpoint's tensors: some values depend on which there are. */
-  readonly tensors?: ReadonlyMap<string, { readonly shape: readonly number[] }>
+  readonly tensors?: ReadonlyMap<string, KnownTensor>
+  /** The user wants no layers that predict further tokens. */
+  readonly noNextn?: boolean
+}
+
+/** What is known of a tensor while planning. */
+export interface KnownTensor {
+  readonly shape: readonly number[]
+  /** Of the few that decide something. */
+  readonly values?: readonly number[]
 }
 
 /** Largest integer that llama.cpp can hold: it reads u32 keys into int32_t. */

@@ -11,13 +11,13 @@ import type { JsonObject } from '../core/json.js'
 import type { KeyValue } from '../core/key-value.js'
 import type { RowProgram } from '../core/row-program.js'
 import { Collector } from './collect.js'
-import { effectiveConfig, readUint, spelling, type Config } from './config.js'
+import { effectiveConfig, readUint, spelling, type Config, type KnownTensor } from './config.js'
 import type { Architecture, TensorRule } from './define.js'
 import { blockCount } from './dimensions.js'
 import { hparamKeyValues } from './hparams.js'
 import { ggufTensorName, ROLES, type Role, type RoleKind } from './roles.js'
-import { matched } from './match.js'
-import { filledTemplate } from './templates.js'
+import { layerIn, matched } from './match.js'
+import { filledTemplate, TemplateTrie } from './templates.js'
 import type { TensorProgram } from './transform.js'
 import { TRANSFORMS } from './transforms.js'
 
@@ -67,10 +67,11 @@ export function readHparams(
   architecture: Architecture,
   config: JsonObject,
   file: string,
-  tensors: ReadonlyMap<string, { readonly shape: readonly number[] }> = new Map(),
+  tensors: ReadonlyMap<string, KnownTensor> = new Map(),
+  { noNextn = false }: { readonly noNextn?: boolean } = {},
 ): Hparams {
   const { definition } = architecture
-  const effective = { ...effectiveConfig(config, file, definition), tensors }
+  const effective = { ...effectiveConfig(config, file, definition), tensors, noNextn }
   hparamKeyValues(definition.hparams, architecture.gguf, effective, 0) // every row once, so that faults show now
   const vocabSize = spelling(effective, ['vocab_size']) === undefined ? undefined : readUint(effective, 'vocab_size')
   return { config: effective, blockCount: (definition.blockCount ?? blockCount)(effective), vocabSize }
@@ -86,12 +87,20 @@ export function earlyKeyValues({ definition }: Architecture, { config }: Hparams
   return hparamKeyValues(definition.earlyHparams ?? [], definition.gguf, config, 0)
 }
 
-/** Names of tensors whose values decide what the file holds: the caller gives them to {@link planTensors}. They are small. */
+/** Names of tensors whose values decide what the file holds: the caller gives them to {@link readHparams} and {@link planTensors}. They are small. */
 export function wantedValues(architecture: Architecture, names: Iterable<string>): string[] {
+  const reads = architecture.definition.reads ?? []
+  if (reads.length === 0 && !architecture.rules.some(needsValues)) return []
+  const metadata = new TemplateTrie<true>()
+  for (const template of reads) metadata.add(template, true)
   return [...names].filter((name) => {
     const match = matched(architecture, name)
-    return typeof match === 'object' && match.rule.transforms.some((word) => 'needsValues' in TRANSFORMS[word])
+    return typeof match === 'object' ? needsValues(match.rule) : metadata.match(name).length > 0
   })
+}
+
+function needsValues({ transforms }: TensorRule): boolean {
+  return transforms.some((word) => 'needsValues' in TRANSFORMS[word])
 }
 
 /**
@@ -106,13 +115,11 @@ export function planTensors(architecture: Architecture, hparams: Hparams, source
   const lists = new Collector(hparams.config)
   for (const source of sourceTensors) {
     const match = matched(architecture, source.name)
+    if (architecture.definition.laterBlocks === 'leftOut' && (layerIn(source.name) ?? 0) >= hparams.blockCount) continue
     if (match === undefined) unknown.push(source.name)
     if (typeof match !== 'object') continue
     const { rule, captures } = match
-    if ((captures.block ?? 0) >= hparams.blockCount) {
-      if (architecture.definition.laterBlocks === 'leftOut') continue
-      throw beyondLastLayer(source.name, hparams)
-    }
+    if ((captures.block ?? 0) >= hparams.blockCount) throw beyondLastLayer(source.name, hparams)
     if (rule.group === undefined) file.add(rule, captures.block, [source])
     else for (const ready of lists.add(architecture, { ...match, tensor: source })) file.add(ready.rule, ready.block, ready.tensors)
   }
@@ -174,7 +181,8 @@ class TensorFile {
 
   /** As the checkpoint would spell them, for every layer that config.json promises. */
   missing(): string[] {
-    const { config, blockCount: blocks } = this.hparams
+    const { config } = this.hparams
+    const blocks = (this.architecture.definition.requiredBlocks ?? (() => this.hparams.blockCount))(config)
     const untied = config.values.get('tie_word_embeddings') === false
     const missing = new Map<string, string>()
     for (const { roles, suffix, pieces, presence, layers } of this.architecture.rules) {

@@ -60,10 +60,16 @@ export interface ArchitectureDefinition {
   readonly layers?: Readonly<Record<string, (config: Config, block: number) => boolean>>
   /** Number of layers in the file, where that is not what config.json counts. */
   readonly blockCount?: (config: Config) => number
+  /** Number of layers that must be there, where those behind them need not. */
+  readonly requiredBlocks?: (config: Config) => number
   /** What becomes of layers past the last: predictors of several tokens are left out; without this they are an error. */
   readonly laterBlocks?: 'leftOut'
   /** Whole names of tensors that are left out, with placeholders. */
   readonly leftOut?: readonly string[]
+  /** Small tensors whose values are metadata, with placeholders: `hparams` find them in the config's tensors; the file has no such tensors. */
+  readonly reads?: readonly string[]
+  /** Beginnings of names, as the rows say and as checkpoints may say; classes can have others. */
+  readonly prefixes?: ClassVariant['prefixes']
   /** Parts that names lose wherever they stand, besides `language_model.`. */
   readonly strip?: readonly string[]
 }
@@ -128,6 +134,11 @@ export function rolesOf(roles: Role | readonly Role[]): readonly Role[] {
 
 export function sourcesOf(sources: string | readonly string[]): readonly string[] {
   return typeof sources === 'string' ? [sources] : sources
+}
+
+/** The rows of a list, with another in the place of the one that writes the same key. */
+export function withRow(rows: readonly HparamRow[], row: HparamRow): HparamRow[] {
+  return rows.map((own) => (own[0] === row[0] ? row : own))
 }
 
 /** The rows of a list without those that write some keys. */

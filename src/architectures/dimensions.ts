@@ -27,6 +27,8 @@ export function headCount(config: Config): number {
 
 /** Number of key and value heads; as many as heads where the config knows no others. */
 export function kvHeadCount(config: Config): number {
+  const { values } = config
+  if (values.get('multi_query') === true && values.get('new_decoder_architecture') !== true) return 1 // Falcon 7B, whose num_kv_heads says otherwise
   const key = spelling(config, KV_HEADS)
   return key === undefined ? headCount(config) : readUint(config, key)
 }

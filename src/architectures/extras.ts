@@ -21,12 +21,12 @@ export interface ExtraTensor {
  * Law: conversion/llama.py `generate_extra_tensors`. It computes with torch f32 scalars: every operation is rounded, a
  * Python number takes part as f32, and a number divided by a tensor is the tensor's reciprocal times the number.
  */
-export function ropeFactorsLlama3(config: Config): ExtraTensor[] {
+export function ropeFactorsLlama3(config: Config, usualFactor = 8): ExtraTensor[] {
   const { full, type } = ropeParameters(config)
   if (type !== 'llama3') return []
   const number = (key: string, otherwise: number): number => (spelling(full, [key]) === undefined ? otherwise : readPositiveFloat(full, key))
   const f = Math.fround
-  const factor = number('factor', 8)
+  const factor = number('factor', usualFactor)
   const low = number('low_freq_factor', 1)
   const high = number('high_freq_factor', 4)
   const context = number('original_max_position_embeddings', 8192)

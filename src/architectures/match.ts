@@ -23,13 +23,19 @@ export function matched(architecture: Architecture, name: string): MatchedPiece 
   return match.value === 'leftOut' ? 'leftOut' : { ...match.value, captures: match.captures }
 }
 
+/** Layer that a name speaks of: its first number, as the reference reads it. */
+export function layerIn(name: string): number | undefined {
+  const number = name.split('.').find((part) => /^\d{1,9}$/.test(part))
+  return number === undefined ? undefined : Number(number)
+}
+
 /** Tensors of the checkpoint that are left out on purpose: tell the user. */
 export function skippedTensors(architecture: Architecture, blockCount: number, names: Iterable<string>): SkippedTensor[] {
   const skipped: SkippedTensor[] = []
   for (const name of names) {
     const match = matched(architecture, name)
     if (match === 'leftOut') skipped.push({ name, reason: skipReason(name) ?? 'unused' })
-    else if (match !== undefined && (match.captures.block ?? 0) >= blockCount) skipped.push({ name, reason: 'prediction' })
+    else if ((layerIn(name) ?? 0) >= blockCount) skipped.push({ name, reason: 'prediction' })
   }
   return skipped
 }

@@ -4,6 +4,24 @@ import { isArray, kindOf, type JsonObject } from '../core/json.js'
 import { compileArchitecture } from './compile.js'
 import { textPart } from './config.js'
 import type { Architecture, ArchitectureDefinition } from './define.js'
+import { bloom } from './families/bloom.js'
+import { cohere2, commandR } from './families/cohere.js'
+import { deepseek, deepseek2 } from './families/deepseek.js'
+import { exaone, exaone4 } from './families/exaone.js'
+import { falcon } from './families/falcon.js'
+import { chatglm, chatglmOwn, glm4, glm4moe } from './families/glm.js'
+import { gptneox } from './families/gpt-neox.js'
+import { gptOss } from './families/gpt-oss.js'
+import { gpt2 } from './families/gpt2.js'
+import { granite, graniteMoe } from './families/granite.js'
+import { internlm2 } from './families/internlm2.js'
+import { apertus, arcee, baichuan, internlm3, minicpm, smollm3 } from './families/llama-like.js'
+import { mpt } from './families/mpt.js'
+import { nemotron } from './families/nemotron.js'
+import { olmo, olmo2, olmoe } from './families/olmo.js'
+import { seedOss } from './families/seed-oss.js'
+import { stablelm } from './families/stablelm.js'
+import { starcoder, starcoder2 } from './families/starcoder.js'
 import { gemma, gemma2, gemma3 } from './families/gemma.js'
 import { llama } from './families/llama.js'
 import { mixtral } from './families/mixtral.js'
@@ -17,6 +35,9 @@ import { nearestName } from './nearest.js'
 export const FAMILIES: readonly ArchitectureDefinition[] = [
   ...[llama, mixtral, qwen2, qwen2moe, qwen3, qwen3moe],
   ...[gemma, gemma2, gemma3, phi2, phi3, phimoe],
+  ...[gpt2, gptneox, gptOss, bloom, falcon, mpt, stablelm, starcoder, starcoder2],
+  ...[olmo, olmo2, olmoe, seedOss, granite, graniteMoe, commandR, cohere2, nemotron, exaone, exaone4],
+  ...[smollm3, arcee, apertus, internlm2, internlm3, baichuan, minicpm, chatglm, chatglmOwn, glm4, glm4moe, deepseek, deepseek2],
 ]
 
 // Keyed by the user's text, so a Map: "constructor" and "__proto__" are names like others.

@@ -24,7 +24,7 @@ export const LAYOUT_TRANSFORMS = {
   thirds: parts((tensor) => equalParts(tensor, 3)),
   /** Rows 0, 2, 4 … and rows 1, 3, 5 …; of each matrix or vector, where there is a stack of them. */
   evenOdd: parts((tensor) => [everySecond(tensor, 0), everySecond(tensor, 1)]),
-  /** Rows for columns; of each matrix, where there is a stack of them. */
+  /** Rows for columns; of each matrix, where there is a stack of them; biases stay. */
   transpose: each(transposed),
   /** Without dimensions of one index. */
   squeeze: each((tensor) =>
@@ -103,7 +103,7 @@ function stackOf({ shape }: TensorProgram, isStack: boolean): [outer: number, ro
 export function transposed(tensor: TensorProgram): TensorProgram {
   const [cols = 1, rows = 1] = tensor.shape.toReversed()
   const outer = tensor.shape.slice(0, -2)
-  if (tensor.shape.length < 2) throw new FormatError(`has shape ${shapeText(tensor.shape)}; a matrix is wanted.`, { tensor: tensor.source })
+  if (tensor.shape.length < 2) return tensor
   const matrices: RowProgram[] = Array.from({ length: elementCount(outer) }, (_, i) => transpose(rowRange(tensor.program, i * rows, rows)))
   const [only] = matrices
   const program: RowProgram = matrices.length === 1 && only !== undefined ? only : { op: 'stack', parts: matrices }

@@ -1,13 +1,26 @@
 /** Words that change values, or leave tensors out because of them. */
+import { UnsupportedError } from '../core/errors.js'
 import { rowsFrom, each, parts, type Transform } from './transform.js'
 
 export const VALUE_TRANSFORMS = {
   /** Norms that are stored as their difference from one. */
   addOne: each((tensor) => ({ ...tensor, program: { op: 'addConstant', input: tensor.program, value: 1 } })),
+  /** The same where a bias goes with them, which stays. */
+  addOneToWeight: each((tensor) => (tensor.source.endsWith('.bias') ? tensor : { ...tensor, program: { op: 'addConstant', input: tensor.program, value: 1 } })),
   /** -(e^x): the decay of state-space layers, which are stored as its logarithm. */
   negExp: each((tensor) => ({ ...tensor, program: { op: 'apply', input: tensor.program, function: 'negExp' } })),
   /** Left out when all of it is zero: biases that a class has and a checkpoint does not use. */
   dropZero: { ...parts((tensor) => (tensor.values?.every((value) => value === 0) === true ? [] : [tensor])), needsValues: true },
+  /** Left out; refused unless all of it is zero: llama.cpp computes these models without biases. */
+  refuseNonZero: {
+    ...parts((tensor) => {
+      if (tensor.values?.every((value) => value === 0) === true) return []
+      throw new UnsupportedError('is not zero; llama.cpp computes this architecture without this bias.', { tensor: tensor.source })
+    }),
+    needsValues: true,
+  },
+  /** An output that the checkpoint repeats though config.json says that it is the embedding. */
+  dropWhenTied: parts((tensor, { config }) => (config.values.get('tie_word_embeddings') === true ? [] : [tensor])),
   /** An embedding without the rows that the tokenizer has no tokens for. */
   cropToTokens: each((tensor, { tokenCount }) => (tokenCount === undefined || tokenCount >= (tensor.shape[0] ?? 0) ? tensor : rowsFrom(tensor, 0, tokenCount))),
 } as const satisfies Record<string, Transform>

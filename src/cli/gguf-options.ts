@@ -26,6 +26,7 @@ export function ggufOptions(model: string, flags: GgufFlags): GgufOptions {
     metadata: flags.metadata,
     vocabOnly: flags.vocabOnly,
     noVocab: !flags.vocab,
+    noNextn: !flags.nextn,
     pre: flags.pre,
     modelfile: flags.modelfile,
     tokenizer: flags.tokenizer,

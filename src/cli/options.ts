@@ -34,6 +34,7 @@ export interface GgufFlags extends CommonFlags {
   readonly metadata?: string
   readonly vocabOnly?: boolean
   readonly vocab: boolean
+  readonly nextn: boolean
   readonly pre?: string
   readonly modelfile: boolean
   readonly imatrix?: string
@@ -107,6 +108,7 @@ export function addGgufOptions(command: Command): Command {
     .option('--model-name <S>', 'general.name of the GGUF')
     .option('--metadata <F.json>', 'metadata that overrides what is derived')
     .option('--vocab-only', 'metadata and tokenizer only, no weights')
+    .option('--no-nextn', 'leave out layers that predict further tokens (NextN, MTP)')
     .option('--no-vocab', 'no tokenizer: for checks, the file cannot chat')
     .option('--pre <NAME>', `BPE pre-tokenizer, when it is not recognised: ${PRE_TOKENIZERS.slice(0, 6).join(', ')} …`)
     .option('--no-modelfile', 'write no Modelfile for Ollama')

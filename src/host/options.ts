@@ -72,6 +72,8 @@ export interface GgufOptions extends CommonOptions {
   readonly metadata?: string | undefined
   readonly vocabOnly?: boolean | undefined
   readonly noVocab?: boolean | undefined
+  /** Leave out layers that predict further tokens (NextN, MTP). */
+  readonly noNextn?: boolean | undefined
   /** Name of the BPE pre-tokenizer, when it is not recognised. */
   readonly pre?: string | undefined
   /** Write a Modelfile beside the GGUF. True unless given. */

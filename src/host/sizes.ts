@@ -43,6 +43,7 @@ export async function ggufSizes(options: GgufOptions, measure: boolean): Promise
       openBytes: openDescriptor,
       base,
       adapters,
+      noNextn: options.noNextn,
       vocabulary: options.noVocab === true ? 'none' : 'full',
       modelName: options.modelName,
       pre: options.pre,

@@ -14,6 +14,7 @@ import {
   type ConvertedTensor,
   type Hparams,
 } from '../architectures/convert.js'
+import type { KnownTensor } from '../architectures/config.js'
 import type { Architecture } from '../architectures/define.js'
 import { findArchitecture } from '../architectures/registry.js'
 import type { Folder, OpenBytes } from '../core/bytes.js'
@@ -44,6 +45,8 @@ export interface GgufSourceRequest {
   readonly pre?: string | undefined
   /** Where tokenizer files are, when not in the base. */
   readonly tokenizer?: Folder | undefined
+  /** Leave out layers that predict further tokens. */
+  readonly noNextn?: boolean | undefined
   /** Opens what tensors are read from: a few small ones decide what the file holds. */
   readonly openBytes: OpenBytes
 }
@@ -67,9 +70,10 @@ export async function readGgufSource(request: GgufSourceRequest): Promise<GgufSo
   const merged = mergeModel(base, request.adapters)
   const config = changedConfig(baseConfig, merged.config)
   const architecture = findArchitecture(config, 'config.json')
-  const hparams = readHparams(architecture, config, 'config.json', sourceShapes(merged))
+  const known = await knownTensors(request, architecture, merged)
+  const hparams = readHparams(architecture, config, 'config.json', known, { noNextn: request.noNextn ?? false })
   const tables = vocabulary === 'none' ? undefined : await readTokens(request, architecture, hparams, folder)
-  const converted = vocabulary === 'only' ? [] : await convertTensors(request, architecture, hparams, merged, tables?.tokenCount)
+  const converted = vocabulary === 'only' ? [] : convertTensors(architecture, hparams, merged, known, tables?.tokenCount)
   const tokenNotes = tables === undefined ? [] : checkTokens(tables, converted, (request.tokenizer ?? folder).label)
   const general = await generalKeyValues({
     folder,
@@ -141,26 +145,24 @@ export function autoType({ tensors }: MergedModel): 'f16' | 'bf16' {
   return 'f16'
 }
 
-function sourceShapes({ tensors }: MergedModel): ReadonlyMap<string, { readonly shape: readonly number[] }> {
-  return new Map([...tensors].map(([name, { base }]) => [name, base]))
+/** Shapes of all tensors, and the values of those that decide something, unless an adapter changes them. */
+async function knownTensors({ openBytes }: GgufSourceRequest, architecture: Architecture, { tensors }: MergedModel): Promise<ReadonlyMap<string, KnownTensor>> {
+  const known = new Map<string, KnownTensor>([...tensors].map(([name, { base }]) => [name, { shape: base.shape }]))
+  for (const name of wantedValues(architecture, tensors.keys())) {
+    const tensor = tensors.get(name)
+    if (tensor !== undefined && tensor.applied.length === 0) known.set(name, { shape: tensor.base.shape, values: await readSmall(tensor.base, openBytes) })
+  }
+  return known
 }
 
-async function convertTensors(
-  { openBytes }: GgufSourceRequest,
+function convertTensors(
   architecture: Architecture,
   hparams: Hparams,
   merged: MergedModel,
+  known: ReadonlyMap<string, KnownTensor>,
   tokenCount: number | undefined,
-): Promise<ConvertedTensor[]> {
-  const values = new Map<string, readonly number[]>()
-  for (const name of wantedValues(architecture, merged.tensors.keys())) {
-    const tensor = merged.tensors.get(name)
-    if (tensor !== undefined && tensor.applied.length === 0) values.set(name, await readSmall(tensor.base, openBytes))
-  }
-  const sources = [...merged.tensors.values()].map(({ base, program }) => {
-    const known = values.get(base.name)
-    return { name: base.name, shape: base.shape, program, ...(known === undefined ? {} : { values: known }) }
-  })
+): ConvertedTensor[] {
+  const sources = [...merged.tensors.values()].map(({ base: { name, shape }, program }) => ({ ...known.get(name), name, shape, program }))
   const converted = planTensors(architecture, hparams, sources, tokenCount)
   for (const { from } of converted) {
     for (const name of from) {

@@ -1,0 +1,70 @@
+/**
+ * Granite 3 and 4 dense, with and without experts.
+ *
+ * Law: conversion/granite.py `GraniteModel`, `GraniteMoeModel` (llama.cpp 0c1e570): heads are never wider than the hidden
+ * state allows, head_dim is ignored there.
+ */
+import { ENDS, GATED_MLP, NORMS, ROPE_ATTENTION } from '../common-rows.js'
+import type { Config } from '../config.js'
+import { defineArchitecture, withoutKeys } from '../define.js'
+import { headCount, hiddenSize, optionalFloat, optionalUint } from '../dimensions.js'
+import { ropeFactorsLlama3 } from '../extras.js'
+import type { HparamRow } from '../hparams.js'
+import { LLAMA_HPARAMS } from './llama-like.js'
+
+/** A factor that is written unless it is zero. */
+const factor = (key: string) => (config: Config) => optionalFloat(config, key) || undefined
+
+const HPARAMS: readonly HparamRow[] = [
+  ...withoutKeys(LLAMA_HPARAMS, 'attention.key_length', 'attention.value_length', 'rope.dimension_count'),
+  ['rope.dimension_count', 'u32', (config) => Math.floor(hiddenSize(config) / headCount(config))],
+  ['attention.scale', 'f32', factor('attention_multiplier')],
+  ['embedding_scale', 'f32', factor('embedding_multiplier')],
+  ['residual_scale', 'f32', factor('residual_multiplier')],
+  ['logit_scale', 'f32', factor('logits_scaling')],
+]
+
+const FACTORS = { embedding_multiplier: 1, logits_scaling: 1, residual_multiplier: 1, attention_multiplier: 1 }
+const DEFAULTS = {
+  missing: { max_position_embeddings: 2048, rms_norm_eps: 1e-6, rope_theta: 10000, ...FACTORS },
+  derived: { num_key_value_heads: { same: 'num_attention_heads' } },
+} as const
+
+export const granite = defineArchitecture({
+  gguf: 'granite',
+  huggingFace: ['GraniteForCausalLM'],
+  modelType: 'granite',
+  defaults: { granite: DEFAULTS },
+  hparams: HPARAMS,
+  tensors: [...ENDS, ...NORMS, ...ROPE_ATTENTION, ...GATED_MLP],
+  extras: [ropeFactorsLlama3],
+  tokenizer: 'llama',
+})
+
+export const graniteMoe = defineArchitecture({
+  gguf: 'granitemoe',
+  huggingFace: ['GraniteMoeForCausalLM', 'GraniteMoeSharedForCausalLM'],
+  modelType: 'granitemoe',
+  defaults: {
+    granitemoe: { ...DEFAULTS, missing: { ...DEFAULTS.missing, num_experts_per_tok: 2 } },
+    granitemoeshared: { ...DEFAULTS, missing: { ...DEFAULTS.missing, num_experts_per_tok: 2 } },
+  },
+  hparams: [
+    ...HPARAMS,
+    [
+      'expert_shared_feed_forward_length',
+      'u32',
+      (config) => (config.values.get('shared_intermediate_size') === 0 ? undefined : optionalUint(config, 'shared_intermediate_size')),
+    ],
+  ],
+  tensors: [
+    ...[...ENDS, ...NORMS, ...ROPE_ATTENTION],
+    ['model.layers.{block}.block_sparse_moe.router.layer', 'ffnGateInp'],
+    ['model.layers.{block}.block_sparse_moe.input_linear', ['ffnGateExps', 'ffnUpExps'], 'halves'],
+    ['model.layers.{block}.block_sparse_moe.output_linear', 'ffnDownExps'],
+    ['model.layers.{block}.shared_mlp.input_linear', ['ffnGateShexp', 'ffnUpShexp'], 'halves', 'optional'],
+    ['model.layers.{block}.shared_mlp.output_linear', 'ffnDownShexp', 'optional'],
+  ],
+  extras: [ropeFactorsLlama3],
+  tokenizer: 'llama',
+})
