@@ -64,8 +64,8 @@ export function findArchitecture(config: JsonObject, file: string): Architecture
   const architecture = ARCHITECTURES.get(name)
   if (architecture !== undefined) return architecture
   const nearest = nearestName(name, ARCHITECTURES.keys())
-  const hint = nearest === undefined ? `supported: ${supportedArchitectures().join(', ')}` : `the nearest that is: ${nearest}`
-  throw new UnsupportedError(`architecture ${quoted(name)} is not supported for GGUF output; ${hint}.`, { file })
+  const hint = nearest === undefined ? '' : ` the nearest that is: ${nearest};`
+  throw new UnsupportedError(`architecture ${quoted(name)} is not supported for GGUF output;${hint} to-gguf --print-supported-models lists all.`, { file })
 }
 
 /** As conversion/base.py `get_model_architecture`: the text model's own class when its part of the config names one. */

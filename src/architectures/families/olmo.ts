@@ -5,7 +5,7 @@
  */
 import { ATTENTION, ENDS, EXPERTS, GATED_MLP, NORMS, POST_NORMS, QK_NORMS, ROPE_ATTENTION } from '../common-rows.js'
 import { spelling, type Config } from '../config.js'
-import { defineArchitecture } from '../define.js'
+import { defineArchitecture, withRow } from '../define.js'
 import { blockCount, optionalFloat } from '../dimensions.js'
 import { slidingLayers } from '../layer-kinds.js'
 import { ropeParameters } from '../rope.js'
@@ -44,13 +44,12 @@ export const olmo2 = defineArchitecture({
       derived: { num_key_value_heads: { same: 'num_attention_heads' } },
     },
     olmo3: {
-      missing: { max_position_embeddings: 2048, rms_norm_eps: 1e-5, rope_theta: 10000, sliding_window: 4096 },
+      missing: { max_position_embeddings: 2048, rms_norm_eps: 1e-5, rope_theta: 500000, sliding_window: 4096 },
       derived: { num_key_value_heads: { same: 'num_attention_heads' } },
     },
   },
   hparams: [
-    ...TEXT_HPARAMS,
-    ['rope.freq_base_swa', 'f32', slidingBase],
+    ...withRow(TEXT_HPARAMS, ['rope.freq_base_swa', 'f32', slidingBase]),
     [
       'attention.sliding_window',
       'count',
