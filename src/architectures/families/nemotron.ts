@@ -19,7 +19,7 @@ export const nemotron = defineArchitecture({
   defaults: {
     nemotron: {
       missing: { max_position_embeddings: 4096, norm_eps: 1e-5, rope_theta: 10000, partial_rotary_factor: 0.5 },
-      derived: { num_key_value_heads: { same: 'num_attention_heads' }, head_dim: { quotient: ['hidden_size', 'num_attention_heads'] } },
+      derived: { head_dim: { quotient: ['hidden_size', 'num_attention_heads'] } },
     },
   },
   hparams: [
