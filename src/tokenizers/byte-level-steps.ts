@@ -5,12 +5,11 @@
  * few ids more.
  */
 import { FormatError, UnsupportedError, quoted } from '../core/errors.js'
-import { isArray, isObject, type Json, type JsonObject } from '../core/json.js'
 import { bool } from '../core/key-value.js'
 import { addTable, mergeSpecial, noTokenizer, type Draft, type Step } from './draft.js'
 import { recognisePreTokenizer } from './pre-tokenizer.js'
 import { readSpecialVocab, type SpecialVocabOptions } from './special-vocab.js'
-import { readVocabulary, type Vocabulary } from './tokenizer-json.js'
+import { isByteLevelJson, readVocabulary, type Vocabulary } from './tokenizer-json.js'
 import { listedTable, type ListingOptions } from './vocabularies.js'
 
 export interface ByteLevelOptions extends ListingOptions {
@@ -69,19 +68,6 @@ function idOf(vocabulary: Vocabulary, token: string): number {
 export async function hasByteLevel({ files }: Draft): Promise<boolean> {
   const tokenizer = await files.json('tokenizer.json')
   return tokenizer === undefined ? files.has('vocab.json') : isByteLevelJson(tokenizer)
-}
-
-/** True for a tokenizer.json of BPE whose bytes are written in GPT-2's alphabet. */
-export function isByteLevelJson(tokenizer: JsonObject): boolean {
-  const model = tokenizer.get('model')
-  if (!isObject(model) || (model.get('type') ?? 'BPE') !== 'BPE') return false
-  return mentions(tokenizer.get('decoder'), 'ByteLevel', 'decoders') || mentions(tokenizer.get('pre_tokenizer'), 'ByteLevel', 'pretokenizers')
-}
-
-function mentions(step: Json | undefined, type: string, list: string): boolean {
-  if (!isObject(step)) return false
-  const inner = step.get(list)
-  return step.get('type') === type || (isArray(inner) && inner.some((entry) => isObject(entry) && entry.get('type') === type))
 }
 
 /** A switch of its own, before or after the rest. */

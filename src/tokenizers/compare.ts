@@ -11,7 +11,8 @@ import { isArray, isObject, type Json, type JsonObject } from '../core/json.js'
 import { readChatTemplates, readTemplateFiles, type ChatTemplate } from './chat-templates.js'
 import { readSentencePieceModel } from './sentencepiece-model.js'
 import { tokenizerFiles, type TokenizerFiles } from './tokenizer-files.js'
-import { classToken, contentOf, readVocabulary, SPECIAL_NAMES } from './tokenizer-json.js'
+import { classToken, contentOf, SPECIAL_NAMES } from './token-configs.js'
+import { readVocabulary } from './tokenizer-json.js'
 
 /** What a folder says about its tokenizer. */
 export interface TokenizerFacts {

@@ -14,7 +14,8 @@ import { readSentencePieceModel } from './sentencepiece-model.js'
 import { finishPieces, llamaJson, piecesWith, sentencePiece } from './sentencepiece-steps.js'
 import { TOKEN_TYPES } from './token-types.js'
 import { setting } from './tokenizer-files.js'
-import { contentOf, readVocabulary, tokensById } from './tokenizer-json.js'
+import { contentOf } from './token-configs.js'
+import { readVocabulary, tokensById } from './tokenizer-json.js'
 
 const CONFIG_FILE = 'tokenizer_config.json'
 

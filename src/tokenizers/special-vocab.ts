@@ -14,7 +14,7 @@ import { bool, u32, type KeyValue, strings } from '../core/key-value.js'
 import { chatTemplateKeyValues, readChatTemplates, type ChatTemplate } from './chat-templates.js'
 import { readMergesFile } from './slow-tokenizers.js'
 import { readMerges } from './merges.js'
-import { contentOf, SPECIAL_NAMES } from './tokenizer-json.js'
+import { contentOf, SPECIAL_NAMES } from './token-configs.js'
 import { MAX_TOKEN_ID, objectAt, type TokenizerFiles } from './tokenizer-files.js'
 
 export interface SpecialVocab {

@@ -13,7 +13,8 @@ import { entriesOfDecoder } from './added-tokens.js'
 import { CL100K_SINGLE_DIGITS, KIMI_REGEX } from './pre-tokenizer-structures.js'
 import { readRanks, rebuildMerges, tiktokenJson, type Ranks } from './tiktoken.js'
 import { setting } from './tokenizer-files.js'
-import { contentOf, vocabularyOf, type Vocabulary } from './tokenizer-json.js'
+import { contentOf } from './token-configs.js'
+import { vocabularyOf, type Vocabulary } from './tokenizer-json.js'
 
 /** A family that keeps a tiktoken file. */
 interface TiktokenFamily {

@@ -9,17 +9,10 @@
  * tokenization_utils_base.py `_from_pretrained`, tokenization_utils_tokenizers.py `__init__` and `_post_init`.
  */
 import { FormatError, MismatchError, quoted } from '../core/errors.js'
-import { isArray, isObject, kindOf, type Json, type JsonObject, textOr } from '../core/json.js'
+import { isArray, isObject, kindOf, type Json, type JsonObject } from '../core/json.js'
+import { readTokenConfigs, statedToken, type AddedToken, type StatedToken, type TokenConfigs } from './token-configs.js'
 import { objectAt, stringAt, tokenId, type TokenizerFiles } from './tokenizer-files.js'
 import { slowTokenizer } from './slow-tokenizers.js'
-
-/** A token outside the model's own vocabulary, or one of it that is matched before the model sees the text. */
-export interface AddedToken {
-  readonly content: string
-  readonly special: boolean
-  /** True when the text is normalized before this token is looked for. */
-  readonly normalized: boolean
-}
 
 export interface Vocabulary {
   /** File that the base vocabulary comes from, for messages. */
@@ -37,52 +30,6 @@ export interface Vocabulary {
   readonly notes: readonly string[]
 }
 
-/** The named special tokens, in the order in which transformers and gguf-py go through them. */
-export const SPECIAL_NAMES = ['bos', 'eos', 'unk', 'sep', 'pad', 'cls', 'mask'] as const
-
-const LLAMA_DEFAULTS: ReadonlyMap<string, string> = new Map([
-  ['unk', '<unk>'],
-  ['bos', '<s>'],
-  ['eos', '</s>'],
-])
-/** Special tokens that a tokenizer class brings where tokenizer_config.json does not name them. */
-const CLASS_DEFAULTS: ReadonlyMap<string, ReadonlyMap<string, string>> = new Map([
-  ['LlamaTokenizer', LLAMA_DEFAULTS],
-  ['LlamaTokenizerFast', LLAMA_DEFAULTS],
-  [
-    'GPT2Tokenizer',
-    new Map([
-      ['unk', '<|endoftext|>'],
-      ['bos', '<|endoftext|>'],
-      ['eos', '<|endoftext|>'],
-    ]),
-  ],
-  [
-    'GPT2TokenizerFast',
-    new Map([
-      ['unk', '<|endoftext|>'],
-      ['bos', '<|endoftext|>'],
-      ['eos', '<|endoftext|>'],
-    ]),
-  ],
-  [
-    'Qwen2Tokenizer',
-    new Map([
-      ['unk', '<|endoftext|>'],
-      ['eos', '<|endoftext|>'],
-      ['pad', '<|endoftext|>'],
-    ]),
-  ],
-  [
-    'Qwen2TokenizerFast',
-    new Map([
-      ['unk', '<|endoftext|>'],
-      ['eos', '<|endoftext|>'],
-      ['pad', '<|endoftext|>'],
-    ]),
-  ],
-])
-
 /**
  * Reads the vocabulary of a folder.
  * @returns undefined when there is neither tokenizer.json nor the files of a tokenizer without one
@@ -99,18 +46,32 @@ export async function vocabularyOf(json: JsonObject, file: string, files?: Token
   const model = objectAt(json, 'model', file)
   if (model === undefined) throw new FormatError('has no "model".', { file })
   const base = baseVocabulary(model, file)
-  const notes: string[] = []
   const added = new AddedTokens(base, file)
-  for (const [index, entry] of listAt(json, 'added_tokens', file).entries()) addFromJson(added, entry, index, file, notes)
+  const listed = listAt(json, 'added_tokens', file).map((entry, index) => statedToken(entry, `added token ${index}`, file))
+  const configs = files === undefined ? undefined : await readTokenConfigs(files, isByteLevelJson(json))
+  const notes = addAll(added, listed, configs, file)
   return {
     file,
     modelType: stringAt(model, 'type', file) ?? (isArray(model.get('vocab')) ? 'Unigram' : 'BPE'),
     base,
-    specialContents: files === undefined ? new Set() : await addFromConfigs(files, added),
+    specialContents: new Set(configs?.named.map(({ content }) => content).concat(configs.extra)),
     added: added.byId,
     json,
     notes,
   }
+}
+
+/** True for a tokenizer.json of BPE whose bytes are written in GPT-2's alphabet. */
+export function isByteLevelJson(tokenizer: JsonObject): boolean {
+  const model = tokenizer.get('model')
+  if (!isObject(model) || (model.get('type') ?? 'BPE') !== 'BPE') return false
+  return mentions(tokenizer.get('decoder'), 'ByteLevel', 'decoders') || mentions(tokenizer.get('pre_tokenizer'), 'ByteLevel', 'pretokenizers')
+}
+
+function mentions(step: Json | undefined, type: string, list: string): boolean {
+  if (!isObject(step)) return false
+  const inner = step.get(list)
+  return step.get('type') === type || (isArray(inner) && inner.some((entry) => isObject(entry) && entry.get('type') === type))
 }
 
 /** token -> id of the whole vocabulary, as one list by id; an id without a token is a hole. @throws MismatchError, FormatError */
@@ -131,7 +92,8 @@ export function tokensById(vocabulary: Vocabulary, count: number): (string | und
     tokens[id] = token
   }
   for (const [token, id] of vocabulary.base) put(token, id)
-  for (const [id, token] of vocabulary.added) put(token.content, id)
+  // a token that only the class adds has no row in the embedding unless the model is padded
+  for (const [id, token] of vocabulary.added) if (token.brought !== true || id < count || vocabulary.base.has(token.content)) put(token.content, id)
   return tokens
 }
 
@@ -176,15 +138,17 @@ class AddedTokens {
     return this.ids.has(content)
   }
 
-  known(content: string): boolean {
-    return this.ids.has(content) || this.base.has(content)
+  /** Makes a token special. @param plain  and not normalized */
+  flag(content: string, plain: boolean): void {
+    const token = this.byId.get(this.ids.get(content) ?? -1)
+    this.add({ ...token, content, special: true, normalized: !plain && token?.normalized === true })
   }
 
   /** Adds a token, or changes the flags of one. @returns its id, undefined for the empty text */
   add(token: AddedToken): number | undefined {
     if (token.content === '') return undefined
     const id = this.ids.get(token.content) ?? this.base.get(token.content) ?? this.next
-    if (!this.known(token.content) && this.baseIds.has(id))
+    if (!this.has(token.content) && !this.base.has(token.content) && this.baseIds.has(id))
       throw new FormatError(`the vocabulary has holes, so that the added token ${quoted(token.content)} would get id ${id}, which is taken.`, {
         file: this.file,
       })
@@ -192,13 +156,6 @@ class AddedTokens {
     this.ids.set(token.content, id)
     this.byId.set(id, token)
     return id
-  }
-
-  /** Marks a token as special, adding it when it is new. */
-  addSpecial(content: string): void {
-    const id = this.ids.get(content)
-    const token = id === undefined ? undefined : this.byId.get(id)
-    this.add({ content, special: true, normalized: token?.normalized ?? false })
   }
 }
 
@@ -212,83 +169,29 @@ function sharedId(base: ReadonlyMap<string, number>, file: string): FormatError 
   return new FormatError('two tokens share an id.', { file })
 }
 
-function addFromJson(added: AddedTokens, entry: Json, index: number, file: string, notes: string[]): void {
-  if (!isObject(entry)) throw new FormatError(`"added_tokens" holds ${kindOf(entry)} at ${index}, an object wanted.`, { file })
-  const token = addedToken(entry, `added token ${index}`, file)
-  const stated = tokenId(entry.get('id'), `added token ${index}`, file)
-  const id = added.add(token)
-  if (id !== undefined && id !== stated)
-    notes.push(`${file} gives the added token ${quoted(token.content)} the id ${stated}; the tokenizers library, and so the model, uses ${id}`)
-}
-
-function addedToken(entry: JsonObject, what: string, file: string): AddedToken {
-  const content = entry.get('content')
-  if (typeof content !== 'string') throw new FormatError(`the content of ${what} is ${kindOf(content)}, a string wanted.`, { file })
-  const special = entry.get('special') === true
-  const normalized = entry.get('normalized')
-  return { content, special, normalized: typeof normalized === 'boolean' ? normalized : !special }
-}
-
-/** What tokenizer_config.json and its older companions add. @returns the contents of all special tokens */
-async function addFromConfigs(files: TokenizerFiles, added: AddedTokens): Promise<Set<string>> {
-  const config: ReadonlyMap<string, Json> = (await files.json('tokenizer_config.json')) ?? new Map()
-  const specials = new Map(config)
-  const listed = config.has('added_tokens_decoder')
-  // transformers 5 takes over the list of additional tokens before it reads this file, so that the file's own says nothing
-  if (!listed) for (const [key, value] of (await files.json('special_tokens_map.json')) ?? []) if (key !== 'additional_special_tokens') specials.set(key, value)
-  const contents = specialContents(specials, added)
-  if (listed) addFromDecoder(added, config)
-  else await addFromAddedTokensFile(files, added, contents)
-  for (const content of contents) added.addSpecial(content)
-  return contents
-}
-
-function addFromDecoder(added: AddedTokens, config: JsonObject): void {
-  const file = 'tokenizer_config.json'
-  const entries = [...(objectAt(config, 'added_tokens_decoder', file) ?? [])].map(([key, value]) => {
-    if (!/^\d{1,10}$/.test(key) || !isObject(value))
-      throw new FormatError(`"added_tokens_decoder" holds ${quoted(key)}: ${kindOf(value)}; ids and objects wanted.`, { file })
-    return { id: Number(key), token: addedToken(value, `added token ${key}`, file) }
-  })
-  for (const { token } of entries.sort((a, b) => a.id - b.id)) added.add(token)
-}
-
-async function addFromAddedTokensFile(files: TokenizerFiles, added: AddedTokens, specials: ReadonlySet<string>): Promise<void> {
-  const file = 'added_tokens.json'
-  const entries = [...((await files.json(file)) ?? [])].map(([content, id]) => ({ content, id: tokenId(id, `the token ${quoted(content)}`, file) }))
-  for (const { content } of entries.sort((a, b) => a.id - b.id)) {
-    if (!added.has(content)) added.add({ content, special: specials.has(content), normalized: !specials.has(content) })
+/**
+ * Adds tokens in transformers' order: those of tokenizer.json, unless the class builds its own pipeline; those of
+ * added_tokens_decoder, or else of added_tokens.json under those of tokenizer.json, by id; named special tokens that are
+ * new; further special tokens that are new. A named token is special when it is added here, and keeps its flags otherwise.
+ */
+function addAll(added: AddedTokens, listed: readonly StatedToken[], configs: TokenConfigs | undefined, file: string): string[] {
+  const notes: string[] = []
+  const add = ({ id: stated, token }: StatedToken) => {
+    const id = added.add(token)
+    if (id !== undefined && id !== stated)
+      notes.push(`${file} gives the added token ${quoted(token.content)} the id ${stated}; the tokenizers library, and so the model, uses ${id}`)
   }
-}
-
-/** Texts of the special tokens that the configs name, with those that the tokenizer's class brings. */
-function specialContents(config: JsonObject, added: AddedTokens): Set<string> {
-  const contents = new Set<string>()
-  for (const name of SPECIAL_NAMES) {
-    const content = contentOf(config.get(`${name}_token`))
-    const fallback = classToken(config, name)
-    if (content !== undefined) contents.add(content)
-    else if (fallback !== undefined && added.known(fallback)) contents.add(fallback)
-  }
-  for (const key of ['extra_special_tokens', 'additional_special_tokens']) {
-    const extra = config.get(key)
-    for (const value of isArray(extra) ? extra : isObject(extra) ? extra.values() : []) {
-      const content = contentOf(value)
-      if (content !== undefined) contents.add(content)
-    }
-  }
-  return contents
-}
-
-/** The special token that the tokenizer's class brings where the config does not speak of it. */
-export function classToken(config: JsonObject, name: string): string | undefined {
-  return config.has(`${name}_token`) ? undefined : CLASS_DEFAULTS.get(textOr(config.get('tokenizer_class'), ''))?.get(name)
-}
-
-/** The text of a token in a config: a string, or an object with "content". */
-export function contentOf(value: Json | undefined): string | undefined {
-  const content = isObject(value) ? value.get('content') : value
-  return typeof content === 'string' && content !== '' ? content : undefined
+  if (configs?.tokenizerClass === undefined) for (const entry of listed) add(entry)
+  if (configs === undefined) return notes
+  const named = new Set(configs.named.map(({ content }) => content))
+  const entries = configs.decoder ?? [...new Map([...configs.older, ...listed].map((entry) => [entry.id, entry])).values()]
+  for (const { id, token } of entries.toSorted((a, b) => a.id - b.id)) add({ id, token: { ...token, special: token.special || named.has(token.content) } })
+  for (const token of configs.named) if (!added.has(token.content)) added.add(token)
+  for (const content of configs.extra) if (!added.has(content)) added.add({ content, special: true, normalized: false })
+  const flags = configs.tokenizerClass?.flags ?? 'none'
+  if (flags !== 'none') for (const content of named) added.flag(content, flags === 'all')
+  if (flags !== 'none') for (const content of configs.extra) added.flag(content, true)
+  return notes
 }
 
 function listAt(object: JsonObject, key: string, file: string): readonly Json[] {
