@@ -114,7 +114,7 @@ export function planTensors(architecture: Architecture, hparams: Hparams, source
   const unknown: string[] = []
   const lists = new Collector(hparams.config)
   for (const source of sourceTensors) {
-    const match = matched(architecture, source.name)
+    const match = matched(architecture, source.name, hparams.config)
     if (architecture.definition.laterBlocks === 'leftOut' && (layerIn(source.name) ?? 0) >= hparams.blockCount) continue
     if (match === undefined) unknown.push(source.name)
     if (typeof match !== 'object') continue

@@ -70,6 +70,8 @@ export interface ArchitectureDefinition {
   readonly reads?: readonly string[]
   /** Beginnings of names, as the rows say and as checkpoints may say; classes can have others. */
   readonly prefixes?: ClassVariant['prefixes']
+  /** Names that depend on the config as the rows have them; undefined = left out. */
+  readonly rename?: (name: string, config: Config) => string | undefined
   /** Parts that names lose wherever they stand, besides `language_model.`. */
   readonly strip?: readonly string[]
 }

@@ -1,8 +1,9 @@
 /**
  * Tensors that are computed from the config instead of copied from the checkpoint. They come first in the file.
  */
-import { FormatError } from '../core/errors.js'
+import { FormatError, quoted, UnsupportedError } from '../core/errors.js'
 import { headDim } from './dimensions.js'
+import { fullHeadDim } from './layer-overrides.js'
 import { readPositiveFloat, spelling, type Config } from './config.js'
 import { ropeParameters } from './rope.js'
 import type { Role } from './roles.js'
@@ -43,6 +44,22 @@ export function ropeFactorsLlama3(config: Config, usualFactor = 8): ExtraTensor[
     throw new FormatError(`${full.path}low_freq_factor ${low} and high_freq_factor ${high} give rope factors that are no numbers.`, { file: config.file })
   }
   return [{ role: 'ropeFreqs', values }]
+}
+
+/**
+ * Divisors for layers with full attention of which a share of each head rotates: the others are turned so slowly that they
+ * stand still.
+ *
+ * Law: conversion/gemma.py `Gemma4Model.generate_extra_tensors`.
+ */
+export function proportionalRopeFactors(config: Config): ExtraTensor[] {
+  const { full, type } = ropeParameters(config)
+  if (type !== 'proportional') {
+    throw new UnsupportedError(`rope scaling ${quoted(type)} of layers with full attention is not supported; supported: proportional.`, { file: config.file })
+  }
+  const pairs = Math.trunc(fullHeadDim(config) / 2)
+  const turning = Math.trunc((fullHeadDim(config) * readPositiveFloat(full, 'partial_rotary_factor')) / 2)
+  return [{ role: 'ropeFreqs', values: Array.from({ length: pairs }, (_, i) => (i < turning ? 1 : Math.fround(1e30))) }]
 }
 
 /** 0/d, 2/d, 4/d … below 1, in f32. */

@@ -1,5 +1,6 @@
 /** Which row a tensor of a checkpoint belongs to, or why it belongs to none. */
 import { InternalError, nameList, quoted } from '../core/errors.js'
+import type { Config } from './config.js'
 import type { Architecture, PieceOfRule } from './define.js'
 import { skipReason, type SkippedTensor } from './skipped.js'
 import type { Captures } from './templates.js'
@@ -10,7 +11,10 @@ export interface MatchedPiece extends PieceOfRule {
 }
 
 /** A row's piece; `leftOut` for a tensor that has no place in the file on purpose; undefined for one that nobody knows. */
-export function matched(architecture: Architecture, name: string): MatchedPiece | 'leftOut' | undefined {
+export function matched(architecture: Architecture, given: string, config?: Config): MatchedPiece | 'leftOut' | undefined {
+  const { rename } = architecture.definition
+  const name = rename === undefined || config === undefined ? given : rename(bareName(architecture, given), config)
+  if (name === undefined) return 'leftOut'
   const exact = architecture.names.match(name)
   const bare = exact.length > 0 ? name : bareName(architecture, name)
   const matches = bare === name ? exact : architecture.names.match(bare)
@@ -30,12 +34,16 @@ export function layerIn(name: string): number | undefined {
 }
 
 /** Tensors of the checkpoint that are left out on purpose: tell the user. */
-export function skippedTensors(architecture: Architecture, blockCount: number, names: Iterable<string>): SkippedTensor[] {
+export function skippedTensors(
+  architecture: Architecture,
+  { blockCount, config }: { readonly blockCount: number; readonly config?: Config },
+  names: Iterable<string>,
+): SkippedTensor[] {
   const skipped: SkippedTensor[] = []
   for (const name of names) {
-    const match = matched(architecture, name)
-    if (match === 'leftOut') skipped.push({ name, reason: skipReason(name) ?? 'unused' })
-    else if ((layerIn(name) ?? 0) >= blockCount) skipped.push({ name, reason: 'prediction' })
+    const match = matched(architecture, name, config)
+    if (match === 'leftOut') skipped.push({ name, reason: skipReason(name) ?? (/\bmtp\b/.test(name) ? 'prediction' : 'unused') })
+    else if (architecture.definition.laterBlocks === 'leftOut' && (layerIn(name) ?? 0) >= blockCount) skipped.push({ name, reason: 'prediction' })
   }
   return skipped
 }

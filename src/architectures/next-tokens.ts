@@ -50,3 +50,43 @@ export function withPredictors(definition: ArchitectureDefinition): Architecture
     laterBlocks: 'leftOut',
   }
 }
+
+/** Number of `mtp.layers` of a checkpoint: Qwen keeps them apart, and says their number in the config or not at all. */
+export function mtpCount(config: Config): number {
+  const names = [...(config.tensors?.keys() ?? [])].filter((name) => MTP_NAME.test(name))
+  if (config.noNextn === true || names.length === 0) return 0
+  const stated = config.values.get('mtp_num_hidden_layers')
+  return typeof stated === 'number' && stated >= 1 && stated <= 16 ? stated : Math.max(...names.map((name) => Number(MTP_NAME.exec(name)?.[1] ?? 0))) + 1
+}
+
+const MTP_NAME = /^(?:model\.)?mtp\.(?:layers\.(\d{1,2})\.)?/
+
+/** Layers of the model and those of its predictors. */
+export function allMtpBlocks(config: Config): number {
+  return blockCount(config) + mtpCount(config)
+}
+
+const MTP_PARTS: ReadonlyMap<string, string> = new Map([
+  ['fc', 'eh_proj'],
+  ['pre_fc_norm_embedding', 'enorm'],
+  ['pre_fc_norm_hidden', 'hnorm'],
+  ['norm', 'shared_head.norm'],
+])
+
+/** The predictors' tensors under the names of layers behind the model's own; undefined where they are not wanted. */
+export function renamedMtp(name: string, config: Config): string | undefined {
+  const bare = name.startsWith('model.mtp.') ? name.slice('model.'.length) : name
+  if (!bare.startsWith('mtp.')) return name
+  if (config.noNextn === true) return undefined
+  const [, part = '', index = '', ...rest] = bare.split('.')
+  if (part === 'layers') return `model.layers.${blockCount(config) + Number(index)}.${rest.join('.')}`
+  return `model.layers.${blockCount(config)}.${MTP_PARTS.get(part) ?? part}.${[index, ...rest].join('.')}`
+}
+
+/** What {@link renamedMtp} gives beside a layer's own tensors; Qwen stores these norms as their difference from one. */
+export const MTP_ROWS: readonly TensorRow[] = [
+  ['model.layers.{block}.eh_proj', 'nextnEhProj', 'optional'],
+  ['model.layers.{block}.enorm', 'nextnEnorm', 'addOne', 'optional'],
+  ['model.layers.{block}.hnorm', 'nextnHnorm', 'addOne', 'optional'],
+  ['model.layers.{block}.shared_head.norm', 'nextnSharedHeadNorm', 'addOne', 'optional'],
+]

@@ -10,6 +10,7 @@ import { deepseek, deepseek2 } from './families/deepseek.js'
 import { exaone, exaone4 } from './families/exaone.js'
 import { falcon } from './families/falcon.js'
 import { chatglm, chatglmOwn, glm4, glm4moe } from './families/glm.js'
+import { gemma3n, gemma4 } from './families/gemma-later.js'
 import { gptneox } from './families/gpt-neox.js'
 import { gptOss } from './families/gpt-oss.js'
 import { gpt2 } from './families/gpt2.js'
@@ -28,13 +29,14 @@ import { mixtral } from './families/mixtral.js'
 import { phi2, phi3, phimoe } from './families/phi.js'
 import { qwen2moe } from './families/qwen2-moe.js'
 import { qwen2 } from './families/qwen2.js'
+import { qwen3next, qwen35, qwen35moe } from './families/qwen3-next.js'
 import { qwen3, qwen3moe } from './families/qwen3.js'
 import { nearestName } from './nearest.js'
 
 /** Every family, in the order of `--print-supported-models`. */
 export const FAMILIES: readonly ArchitectureDefinition[] = [
-  ...[llama, mixtral, qwen2, qwen2moe, qwen3, qwen3moe],
-  ...[gemma, gemma2, gemma3, phi2, phi3, phimoe],
+  ...[llama, mixtral, qwen2, qwen2moe, qwen3, qwen3moe, qwen3next, qwen35, qwen35moe],
+  ...[gemma, gemma2, gemma3, gemma3n, gemma4, phi2, phi3, phimoe],
   ...[gpt2, gptneox, gptOss, bloom, falcon, mpt, stablelm, starcoder, starcoder2],
   ...[olmo, olmo2, olmoe, seedOss, granite, graniteMoe, commandR, cohere2, nemotron, exaone, exaone4],
   ...[smollm3, arcee, apertus, internlm2, internlm3, baichuan, minicpm, chatglm, chatglmOwn, glm4, glm4moe, deepseek, deepseek2],

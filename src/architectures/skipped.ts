@@ -23,6 +23,7 @@ const MODALITY_STARTS = [
   'siglip2.',
   'conformer.',
   'merger.',
+  'model.merger.',
   'resampler.',
   'sound_encoder.',
   'sound_projection.',

@@ -3,7 +3,7 @@ import { FormatError } from '../core/errors.js'
 import { rowRange, transpose } from '../core/row-maps.js'
 import { inRows, type RowProgram } from '../core/row-program.js'
 import { elementCount, rowShape, sameShape, shapeText } from '../core/shape.js'
-import type { Config } from './config.js'
+import { readUint, type Config } from './config.js'
 import { expertCount, headCount, kvHeadCount } from './dimensions.js'
 import { each, parts, recut, reshaped, rowsFrom, type TensorProgram, type Transform } from './transform.js'
 
@@ -15,6 +15,7 @@ export const LAYOUT_TRANSFORMS = {
   /** One tensor of one more dimension: the experts of a layer, in their order. */
   stackExperts: { apply: (tensors) => [stacked(tensors)], members: expertCount },
   /** The same for norms that each head has. */
+  stackAltup: { apply: (tensors) => [stacked(tensors)], members: (config) => readUint(config, 'altup_num_inputs') - 1 },
   stackHeads: { apply: (tensors) => [stacked(tensors)], members: headCount },
   stackKvHeads: { apply: (tensors) => [stacked(tensors)], members: kvHeadCount },
   /** The rows of all, one after the other. */

@@ -1,5 +1,7 @@
 /** Words that change values, or leave tensors out because of them. */
 import { UnsupportedError } from '../core/errors.js'
+import type { RowProgram } from '../core/row-program.js'
+import { readUint } from './config.js'
 import { rowsFrom, each, parts, type Transform } from './transform.js'
 
 export const VALUE_TRANSFORMS = {
@@ -21,6 +23,14 @@ export const VALUE_TRANSFORMS = {
   },
   /** An output that the checkpoint repeats though config.json says that it is the embedding. */
   dropWhenTied: parts((tensor, { config }) => (config.values.get('tie_word_embeddings') === true ? [] : [tensor])),
+  /** An embedding with rows of zeros for the tokens that it lacks. */
+  padToVocabulary: each((tensor, { config }) => {
+    const [rows = 0, cols = 1] = tensor.shape
+    const wanted = readUint(config, 'vocab_size')
+    if (rows >= wanted) return tensor
+    const zeros: RowProgram = { op: 'fill', rows: wanted - rows, cols, value: 0 }
+    return { source: tensor.source, shape: [wanted, cols], program: { op: 'stack', parts: [tensor.program, zeros] } }
+  }),
   /** An embedding without the rows that the tokenizer has no tokens for. */
   cropToTokens: each((tensor, { tokenCount }) => (tokenCount === undefined || tokenCount >= (tensor.shape[0] ?? 0) ? tensor : rowsFrom(tensor, 0, tokenCount))),
 } as const satisfies Record<string, Transform>

@@ -23,7 +23,7 @@ export interface MatrixView {
   readonly colStride: number
 }
 
-/** `negExp`: -(e^x), as torch computes it on a CPU. */
+/** `negExp`: -(e^x), rounded once. */
 export type ElementFunction = 'negExp'
 
 export type RowProgram =

@@ -104,7 +104,7 @@ const LEFT_OUT = {
 
 /** One line per reason, not per tensor: an image encoder has hundreds. */
 function leftOutNotes({ architecture, hparams, merged }: GgufSource): string[] {
-  const skipped = skippedTensors(architecture, hparams.blockCount, merged.tensors.keys())
+  const skipped = skippedTensors(architecture, hparams, merged.tensors.keys())
   return [...new Set(skipped.map(({ reason }) => reason))].map((reason) => {
     const names = skipped.filter((tensor) => tensor.reason === reason).map(({ name }) => name)
     return `left out: ${nameList(names)} (${LEFT_OUT[reason]})`

@@ -71,6 +71,19 @@ export const gemma2 = defineArchitecture({
   tokenizer: 'gemma2',
 })
 
+export const GEMMA3_HPARAMS: readonly HparamRow[] = [
+  ...TEXT_HPARAMS,
+  ['attention.head_count', 'u32', 'num_attention_heads', 8],
+  ['rope.freq_base', 'f32', (config: Config) => ropeFreqBase(config) ?? 1e6],
+  ['final_logit_softcapping', 'f32', 'final_logit_softcapping'],
+  [
+    'attention.sliding_window',
+    'u32',
+    (config: Config) => (optionalUint(config, 'sliding_window_pattern') === 1 ? undefined : readUint(config, 'sliding_window')),
+  ],
+  ['attention.head_count_kv', 'u32', 'num_key_value_heads', 4],
+]
+
 export const gemma3 = defineArchitecture({
   gguf: 'gemma3',
   huggingFace: ['Gemma3ForCausalLM', 'Gemma3ForConditionalGeneration'],
@@ -83,18 +96,7 @@ export const gemma3 = defineArchitecture({
       },
     },
   },
-  hparams: [
-    ...TEXT_HPARAMS,
-    ['attention.head_count', 'u32', 'num_attention_heads', 8],
-    ['rope.freq_base', 'f32', (config: Config) => ropeFreqBase(config) ?? 1e6],
-    ['final_logit_softcapping', 'f32', 'final_logit_softcapping'],
-    [
-      'attention.sliding_window',
-      'u32',
-      (config: Config) => (optionalUint(config, 'sliding_window_pattern') === 1 ? undefined : readUint(config, 'sliding_window')),
-    ],
-    ['attention.head_count_kv', 'u32', 'num_key_value_heads', 4],
-  ],
+  hparams: GEMMA3_HPARAMS,
   tensors: [
     ['model.embed_tokens', 'tokenEmbd', 'cropToTokens'],
     ...[...BODY, ...FOUR_NORMS],
