@@ -286,7 +286,7 @@ describe('recognising adapters', () => {
       UnsupportedError,
       /MLX-LM/,
     ],
-    ['LitGPT', { 'lit_model.pth.lora': bytes, 'hyperparameters.yaml': '' }, UnsupportedError, /LitGPT/],
+    ['LitGPT without its model_config.yaml', { 'lit_model.pth.lora': bytes, 'hyperparameters.yaml': '' }, FileSystemError, /model_config\.yaml/],
     ['a .pt that was never written', { 'lora.pt': bytes }, FormatError, /begins with zeros/],
     ['kohya', { 'style.safetensors': bytes }, UnsupportedError, /kohya/],
     ['a GGUF', { 'lora.gguf': bytes }, UnsupportedError, /GGUF/],

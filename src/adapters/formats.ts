@@ -6,6 +6,7 @@ import { readAll } from '../core/bytes.js'
 import { UnsupportedError } from '../core/errors.js'
 import { parseJsonObject, type JsonObject } from '../core/json.js'
 import type { AdapterFile, AdapterFolder, FormatOptions } from './adapter-file.js'
+import { LITGPT_LORA, openLitGptAdapter } from './litgpt.js'
 import { openLoralibAdapter, TORCH_ADAPTER } from './loralib.js'
 import { MAX_CONFIG_BYTES, openPeftAdapter, PEFT_CONFIG } from './peft.js'
 import { isTrainingFile, isWholeModel, noAdapter } from './training-folder.js'
@@ -36,7 +37,11 @@ const FORMATS: readonly FormatRow[] = [
     recognise: ({ config }) => config !== undefined,
     open: ({ folder, weightsName }) => openPeftAdapter(folder, weightsName),
   },
-  notYet('LitGPT', 'convert it to PEFT', ({ folder, weightsName }) => weightsName === 'lit_model.pth.lora' || folder.has('lit_model.pth.lora')),
+  {
+    name: 'LitGPT',
+    recognise: ({ folder, weightsName }) => (weightsName === undefined ? folder.has(LITGPT_LORA) : weightsName.endsWith('.pth.lora')),
+    open: ({ folder, weightsName }) => openLitGptAdapter(folder, weightsName),
+  },
   {
     name: 'loralib',
     recognise: ({ folder, weightsName }) =>

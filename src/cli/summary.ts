@@ -12,14 +12,14 @@ import { formatBytes } from './values.js'
 /** The text for stdout. */
 export function summary(plan: Plan, result: ExecuteResult, { seconds, peakBytes }: { seconds: number; peakBytes: number }, verbose: boolean): string {
   const lines = [
-    `wrote ${plan.kind === 'folder' ? plan.root : join(plan.root, plan.target)}: ${plan.tensors.length} tensors, ${formatBytes(result.bytes)}, ${seconds.toFixed(1)} s, peak memory ${formatBytes(peakBytes)}`,
+    `wrote ${plan.kind === 'folder' ? plan.root : join(plan.root, plan.target)}: ${countOf(plan.tensors)} tensors, ${formatBytes(result.bytes)}, ${seconds.toFixed(1)} s, peak memory ${formatBytes(peakBytes)}`,
   ]
   lines.push(...plan.decisions.map((decision) => `  ${decision}`))
   const changed = result.tensors.filter(({ deltaRatio }) => deltaRatio !== undefined && deltaRatio > 0)
   const ratios = changed.map(({ deltaRatio }) => deltaRatio ?? 0)
   if (plan.adapters.length > 0)
     lines.push(
-      `  changed ${changed.length} of ${plan.tensors.length} tensors${ratios.length === 0 ? '' : `, by ${percent(Math.min(...ratios))} to ${percent(Math.max(...ratios))} of their norm`}`,
+      `  changed ${countOf(changed)} of ${countOf(plan.tensors)} tensors${ratios.length === 0 ? '' : `, by ${percent(Math.min(...ratios))} to ${percent(Math.max(...ratios))} of their norm`}`,
     )
   if (verbose) lines.push(...plan.tensors.map((tensor) => `  ${tensorLine(tensor, plan)}`))
   for (const [name, hash] of result.hashes) lines.push(`  sha256 ${hash}  ${name}`)
@@ -35,6 +35,11 @@ export function summary(plan: Plan, result: ExecuteResult, { seconds, peakBytes 
 /** The GGUF's name without its ending, and without the number of a part. */
 function stemOf(fileName: string): string {
   return fileName.replace(/\.gguf$/i, '').replace(PART_SUFFIX, '')
+}
+
+/** A LitGPT checkpoint holds each tensor in two files. */
+function countOf(tensors: readonly { readonly name: string }[]): number {
+  return new Set(tensors.map(({ name }) => name)).size
 }
 
 function percent(ratio: number): string {

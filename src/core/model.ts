@@ -36,6 +36,8 @@ export interface Model {
   readonly tensors: ReadonlyMap<string, TensorInfo>
   /** In file-name order. */
   readonly shards: readonly Shard[]
+  /** Set when it is a checkpoint folder of LitGPT, whose tensors have names of its own. */
+  readonly litgpt?: true
   /** Set when the base is a GGUF; its tensors have GGUF names then. */
   readonly gguf?: GgufFacts
 }

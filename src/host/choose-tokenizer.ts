@@ -2,7 +2,7 @@
  * Whose tokenizer the merged model speaks. It was trained with the one beside the adapter: where that differs from the
  * base's in what decides ids or prompts, it is the one to use.
  */
-import { memorySource, type Folder } from '../core/bytes.js'
+import { memorySource, readAll, type Folder } from '../core/bytes.js'
 import { FileSystemError, MismatchError, UsageError } from '../core/errors.js'
 import type { Model } from '../core/model.js'
 import { lastPart } from '../core/paths.js'
@@ -10,6 +10,8 @@ import type { TokenizerFiles } from '../plan/side-files.js'
 import { openFolder } from '../sources/files.js'
 import { compareTokenizers, tokenizerFacts } from '../tokenizers/compare.js'
 import { isTokenizerFile, TEMPLATE_FOLDER, TOKENIZER_FILES } from '../tokenizers/tokenizer-files.js'
+
+const MOST_COMPARED = 256 * 2 ** 20 // largest tokenizer.json seen: 34 MB
 
 export interface TokenizerChoice {
   /** Undefined: the base's own. */
@@ -38,6 +40,7 @@ async function choose(base: Folder | undefined, adapters: readonly Folder[], ask
   if (asked !== undefined) return choice(await openFolder(asked), base, 'as asked')
   const different: { folder: Folder; reasons: readonly string[] }[] = []
   for (const folder of own) {
+    if (base !== undefined && (await isSame(base, folder))) continue
     const { differs, reasons } = base === undefined ? { differs: true, reasons: ['the base has none'] } : await compareTokenizers(base, folder)
     if (differs) different.push({ folder, reasons })
   }
@@ -50,6 +53,18 @@ async function choose(base: Folder | undefined, adapters: readonly Folder[], ask
     })
   }
   return choice(first.folder, base, `which the adapter was trained with: ${first.reasons.join('; ')}`)
+}
+
+/** Whether every tokenizer file of an adapter is the base's, byte for byte: then what is in them need not be understood. */
+async function isSame(base: Folder, adapter: Folder): Promise<boolean> {
+  const files = adapter.entries.filter(({ name }) => isTokenizerFile(name))
+  const lengths = new Map(base.entries.map(({ name, byteLength }) => [name, byteLength]))
+  if (files.some(({ name, byteLength }) => lengths.get(name) !== byteLength)) return false
+  for (const { name } of files) {
+    const [ours, theirs] = [await readAll(await base.open(name), MOST_COMPARED), await readAll(await adapter.open(name), MOST_COMPARED)]
+    if (ours.some((byte, i) => byte !== theirs[i])) return false
+  }
+  return true
 }
 
 /** Where checkpoints of all families keep their token embedding. */

@@ -1,7 +1,8 @@
 /** Opens what the user named as base and adapters. */
-import { statSync } from 'node:fs'
+import { existsSync, statSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import type { FormatOptionName } from '../adapters/adapter-file.js'
+import { LITGPT_LORA } from '../adapters/litgpt.js'
 import { openAdapter } from '../adapters/resolve.js'
 import { readBackwards } from '../architectures/backwards.js'
 import { isReadableType } from '../core/arithmetic.js'
@@ -25,6 +26,8 @@ export interface Inputs {
   readonly adapters: readonly WeightedAdapter[]
   /** Set when the tokenizer is not the base's. */
   readonly tokenizer: TokenizerFiles | undefined
+  /** The prompt style that a LitGPT adapter was trained with, for a LitGPT base. */
+  readonly promptStyle?: TokenizerFiles | undefined
   readonly decisions: readonly string[]
   /** Every file that was opened in the folders above so far, and that will be. */
   readonly consulted: ReadonlySet<ByteDescriptor>
@@ -33,7 +36,7 @@ export interface Inputs {
 /** @throws ToolkitError of whatever does not fit */
 export async function openInputs(basePath: string, adapters: readonly AdapterOption[], options: CommonOptions): Promise<Inputs> {
   const consulted = new Set<ByteDescriptor>()
-  const base = await watchedModel(await openBase(basePath), consulted)
+  const base = await watchedModel(await openBase(basePath, adapters), consulted)
   const known = adapters.length > 0 && base.gguf !== undefined ? knownToAdapters(base, base.gguf) : base.tensors
   const opened: { weighted: WeightedAdapter; folder: Folder }[] = []
   for (const { path, weight = 1 } of adapters) {
@@ -55,8 +58,13 @@ export async function openInputs(basePath: string, adapters: readonly AdapterOpt
     opened.map(({ folder }) => folder),
     options.tokenizer,
   )
-  return { base, adapters: opened.map(({ weighted }) => weighted), ...chosen, consulted }
+  const styled = base.litgpt === true ? opened.find(({ folder }) => folder.has(PROMPT_STYLE)) : undefined
+  const promptStyle = styled && { folder: styled.folder, names: [PROMPT_STYLE] }
+  return { base, adapters: opened.map(({ weighted }) => weighted), ...chosen, promptStyle, consulted }
 }
+
+/** LitGPT's name of how prompts are written. */
+const PROMPT_STYLE = 'prompt_style.yaml'
 
 /** Options of formats, and how they are typed. */
 const FORMAT_OPTIONS: { readonly [O in FormatOptionName]: string } = { alpha: '--alpha', enableLora: '--enable-lora', fanInFanOut: '--fan-in-fan-out' }
@@ -90,9 +98,10 @@ async function watchedModel(model: Model, opened: Set<ByteDescriptor>): Promise<
   return { ...model, folder }
 }
 
-/** A GGUF by its name, everything else as a model of Hugging Face. */
-async function openBase(path: string): Promise<Model> {
-  return /\.gguf$/i.test(path) ? openGgufModel(path) : openModel(path)
+/** A GGUF by its name, everything else as a model of Hugging Face or LitGPT. */
+async function openBase(path: string, adapters: readonly AdapterOption[]): Promise<Model> {
+  if (/\.gguf$/i.test(path)) return openGgufModel(path)
+  return openModel(path, { prefersLitGpt: adapters.some((adapter) => adapter.path.endsWith('.pth.lora') || existsSync(join(adapter.path, LITGPT_LORA))) })
 }
 
 /** The tensors of a GGUF as adapters know them: under their Hugging Face names. What blocks they are stored in is not the adapters' business. */

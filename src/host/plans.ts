@@ -27,7 +27,7 @@ const MOST_METADATA_BYTES = 8_388_608
  */
 export async function planMerge(options: MergeOptions): Promise<Plan> {
   if (options.adapters.length === 0) throw new UsageError('no adapter is given: nothing to merge.')
-  const { base, adapters, tokenizer, decisions, consulted } = await openInputs(options.base, options.adapters, options)
+  const { base, adapters, tokenizer, promptStyle, decisions, consulted } = await openInputs(options.base, options.adapters, options)
   const kind = /\.safetensors$/i.test(options.out) ? 'safetensors' : TORCH_FILE.test(options.out) ? 'torch' : 'folder'
   const name = checkFileName(basename(resolve(options.out)))
   const root = kind === 'folder' ? options.out : dirname(resolve(options.out))
@@ -38,6 +38,7 @@ export async function planMerge(options: MergeOptions): Promise<Plan> {
     dtype: options.dtype,
     maxShardBytes: options.maxShardBytes,
     tokenizer,
+    promptStyle,
     receipt: receiptName(options.receipt, root, kind === 'folder' ? FOLDER_RECEIPT : `${name}.receipt.json`),
     clampOverflow: options.clampOverflow ?? false,
     tileElements: options.tileElements,

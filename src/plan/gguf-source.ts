@@ -122,7 +122,14 @@ function keyValuesOf({ architecture, hparams, general, tables }: GgufSource, fil
   ])
 }
 
-function modelFolder({ label, config, folder }: Model): { config: JsonObject; folder: Folder } {
+function modelFolder({ label, config, folder, litgpt }: Model): { config: JsonObject; folder: Folder } {
+  if (litgpt === true)
+    throw new UnsupportedError(
+      'is a LitGPT checkpoint, whose tensors have names of their own: convert it with "litgpt convert_from_litgpt" and name that folder.',
+      {
+        file: label,
+      },
+    )
   if (config === undefined || folder === undefined) {
     throw new UnsupportedError(
       'a GGUF needs the model’s folder with config.json and tokenizer, not only its weights. Name the folder, or merge into a .safetensors file.',

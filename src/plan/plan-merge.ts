@@ -3,7 +3,7 @@
  * architectures: an adapter's target names the base tensor, everything else is carried over as it is.
  */
 import { elementBytes, isDtype, isPlainFloat, type Dtype, type PlainFloat } from '../core/dtypes.js'
-import { UnsupportedError } from '../core/errors.js'
+import { UnsupportedError, UsageError } from '../core/errors.js'
 import type { Model, Shard } from '../core/model.js'
 import { programShape } from '../core/row-program.js'
 import { elementCount } from '../core/shape.js'
@@ -30,6 +30,8 @@ export interface MergeRequest {
   readonly maxShardBytes?: number | undefined
   /** Where tokenizer files are taken from, when not from the base. */
   readonly tokenizer?: TokenizerFiles | undefined
+  /** Where LitGPT's prompt style is taken from, when not from the base. */
+  readonly promptStyle?: TokenizerFiles | undefined
   readonly receipt: string | undefined
   readonly clampOverflow?: boolean
   readonly tileElements?: number | undefined
@@ -80,10 +82,17 @@ function shardsOf(
     output.kind === 'folder' && base.config !== undefined ? withIdentity(metadata, base) : metadata
   const all = { metadata: named(new Map(base.shards.flatMap((shard) => [...shard.metadata]))), tensorNames: [...tensors.keys()] }
   if (output.kind !== 'folder') return [{ ...all, fileName: output.name }]
+  if (base.litgpt === true) return litGptFiles(all, maxShardBytes)
   if (maxShardBytes !== undefined) return cutShards(all, maxShardBytes, (name) => byteLength(tensors.get(name), dtypeOf))
   // one file has the name that every reader looks for; several keep theirs, for the reference orders tensors by them
   if (base.shards.length === 1) return [{ ...all, fileName: 'model.safetensors', tensorNames: withNewTensors(base, tensors)[0]?.tensorNames ?? [] }]
   return withNewTensors(base, tensors).map((shard) => ({ ...shard, fileName: safetensorsName(shard.fileName), metadata: named(shard.metadata) }))
+}
+
+/** What LitGPT loads, and the same tensors for everything else, which reads no pickles. */
+function litGptFiles(all: Omit<PlannedShard, 'fileName'>, maxShardBytes: number | undefined): PlannedShard[] {
+  if (maxShardBytes !== undefined) throw new UsageError('a LitGPT checkpoint is one file, which --max-shard-size cannot cut.')
+  return ['lit_model.pth', 'model.safetensors'].map((fileName) => ({ ...all, fileName }))
 }
 
 /** The base's own files, with tensors that it lacks in the last one. */
@@ -151,15 +160,16 @@ function byteLength(tensor: MergedTensor | undefined, dtypeOf: (tensor: MergedTe
 }
 
 async function sideFiles(
-  { base, dtype, tokenizer, receipt }: MergeRequest,
+  { base, dtype, tokenizer, promptStyle, receipt }: MergeRequest,
   changes: ConfigChanges,
   files: readonly PlannedFile[],
   tensors: readonly PlannedTensor[],
 ): Promise<SideFile[]> {
   const written = new Set([...files.map(({ name }) => name), ...(receipt === undefined ? [] : [receipt]), 'config.json'])
-  const side = await copiedFiles(base.folder, tokenizer, written)
+  const others = [tokenizer, promptStyle].flatMap((one) => one ?? [])
+  const side = await copiedFiles(base.folder, others, written)
   if (base.folder !== undefined && base.config !== undefined) side.push(await mergedConfig(base.folder, dtype, changes))
-  if (files.length > 1) side.push({ name: INDEX_NAME, stage: 'after', content: { kind: 'text', text: indexText(files, tensors) } })
+  if (files.length > 1 && base.litgpt !== true) side.push({ name: INDEX_NAME, stage: 'after', content: { kind: 'text', text: indexText(files, tensors) } })
   return side
 }
 

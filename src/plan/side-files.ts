@@ -26,13 +26,15 @@ export interface TokenizerFiles {
 }
 
 /**
- * Copies of everything that belongs to the model, tokenizer files from `tokenizer` when it is given.
+ * Copies of everything that belongs to the model, where some files come from elsewhere.
+ * @param others  which files, and where they are: a tokenizer, a prompt style
  * @param except  names that the plan writes itself
  */
-export async function copiedFiles(base: Folder | undefined, tokenizer: TokenizerFiles | undefined, except: ReadonlySet<string>): Promise<SideFile[]> {
-  const isTokenizerFile = (name: string): boolean => tokenizer?.names.some((one) => name === one || (one.endsWith('/') && name.startsWith(one))) ?? false
-  const chosen: [Folder, string][] = base === undefined ? [] : base.entries.filter(({ name }) => !isTokenizerFile(name)).map(({ name }) => [base, name])
-  if (tokenizer !== undefined) for (const { name } of tokenizer.folder.entries) if (isTokenizerFile(name)) chosen.push([tokenizer.folder, name])
+export async function copiedFiles(base: Folder | undefined, others: readonly TokenizerFiles[], except: ReadonlySet<string>): Promise<SideFile[]> {
+  const isOf = ({ names }: TokenizerFiles, name: string): boolean => names.some((one) => name === one || (one.endsWith('/') && name.startsWith(one)))
+  const isElsewhere = (name: string): boolean => others.some((other) => isOf(other, name))
+  const chosen: [Folder, string][] = base === undefined ? [] : base.entries.filter(({ name }) => !isElsewhere(name)).map(({ name }) => [base, name])
+  for (const other of others) for (const { name } of other.folder.entries) if (isOf(other, name)) chosen.push([other.folder, name])
   const files: SideFile[] = []
   for (const [folder, name] of chosen) {
     const lastPart = name.slice(name.lastIndexOf('/') + 1)

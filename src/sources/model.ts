@@ -10,7 +10,7 @@ import type { Model } from '../core/model.js'
 import type { TensorInfo } from '../core/tensor-info.js'
 import { openFile, openFolder, pathKind, shownPath, type LocalFolder } from './files.js'
 import { fileKind, notABase, notAModel } from './recognize.js'
-import { openShards, readSafetensors, readTorch, type OpenedShard } from './shards.js'
+import { openLitGptShards, openShards, readSafetensors, readTorch, type OpenedShard } from './shards.js'
 
 /** Largest config.json seen: 1.5 MB (per-layer quantization tables). */
 export const MAX_CONFIG_BYTES = 32_000_000
@@ -22,18 +22,27 @@ const NEEDED = /\.(?:json|safetensors|model|jinja|txt)$/
  * Opens a model folder or a .safetensors, .bin, .pt or .pth file.
  * @throws FormatError, UnsupportedError (GGUF), FileSystemError
  */
-export async function openModel(path: string): Promise<Model> {
-  return (await pathKind(path)) === 'folder' ? openModelFolder(await openFolder(path)) : openModelFile(path)
+export async function openModel(path: string, options: OpenModelOptions = {}): Promise<Model> {
+  return (await pathKind(path)) === 'folder' ? openModelFolder(await openFolder(path), options) : openModelFile(path)
+}
+
+export interface OpenModelOptions {
+  /** Of a folder that holds a model of Hugging Face and its LitGPT checkpoint, take the latter. */
+  readonly prefersLitGpt?: boolean
 }
 
 /** Opens a folder as a model. @throws FormatError when it is an adapter or holds no weights */
-export async function openModelFolder(folder: LocalFolder): Promise<Model> {
+export async function openModelFolder(folder: LocalFolder, { prefersLitGpt = false }: OpenModelOptions = {}): Promise<Model> {
   const broken = folder.brokenLinks.filter((name) => NEEDED.test(name))
   if (broken.length > 0) throw new FileSystemError(`${nameList(broken)} is a link that leads to no file: is the download complete?`, { file: folder.label })
-  const shards = await openShards(folder)
+  const preferred = prefersLitGpt ? await openLitGptShards(folder) : undefined
+  const huggingFace = preferred === undefined ? await openShards(folder) : undefined
+  const litgpt = preferred ?? (huggingFace === undefined ? await openLitGptShards(folder) : undefined)
+  const shards = huggingFace ?? litgpt
   if (shards === undefined) throw notAModel(folder)
   const config = await readConfig(folder)
-  return { label: folder.label, identity: folder.baseName, folder, config, tensors: tensorsByName(shards), shards }
+  const model: Model = { label: folder.label, identity: folder.baseName, folder, config, tensors: tensorsByName(shards), shards }
+  return litgpt === undefined ? model : { ...model, litgpt: true }
 }
 
 /** config.json of a folder, or undefined when it has none. @throws FormatError */

@@ -48,7 +48,7 @@ export function notAModel(folder: Folder): ToolkitError {
   const gguf = ending(/\.gguf$/i)
   if (gguf.length > 0)
     return new UnsupportedError(`holds ${nameList(gguf)}; as a base, a safetensors model is wanted. Use the Hugging Face folder that it was made from.`, place)
-  const others = [...ending(/\.safetensors$/i), ...ending(/^(?:lit_model|consolidated.*|model.*)\.(?:bin|pt|pth|ckpt)$/i)]
+  const others = [...ending(/\.safetensors$/i), ...ending(/^(?:consolidated.*|model.*)\.(?:bin|pt|pth|ckpt)$/i)]
   if (others.length > 0)
     return new FormatError(
       `holds ${nameList(others)}, but no model.safetensors, no ${INDEX_NAME} and no pytorch_model.bin; name the file itself, if it is the whole model.`,

@@ -40,6 +40,16 @@ const NUMBERED = /^(.*)-(\d{5})-of-(\d{5})\.(?:safetensors|bin)$/
 const MOST_BITS_RATIO = 16 // a 4-bit element counted as 8 bytes: no honest total_size is further from the truth
 const TOTAL_SIZE_SLACK = 1 << 20 // for tiny models whose tied or dropped tensors were counted
 
+/** The one file of weights in a checkpoint folder of LitGPT. */
+export const LITGPT_WEIGHTS = 'lit_model.pth'
+
+/** The weights of such a folder, or undefined when it is none. @throws FormatError */
+export async function openLitGptShards(folder: Folder): Promise<readonly OpenedShard[] | undefined> {
+  if (!folder.has(LITGPT_WEIGHTS)) return undefined
+  const weights = await readTorch(await folder.open(LITGPT_WEIGHTS))
+  return [{ fileName: LITGPT_WEIGHTS, ...weights, tensorNames: weights.tensors.map(({ name }) => name) }]
+}
+
 /** The weights of a folder, or undefined when it holds none that are a model's. @throws FormatError, FileSystemError */
 export async function openShards(folder: Folder): Promise<readonly OpenedShard[] | undefined> {
   for (const format of FORMATS) {
