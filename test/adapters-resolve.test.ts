@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { renamedModules } from '../src/adapters/module-renames.js'
+import { nameOf, Renames, templateOf } from '../src/adapters/rename-paths.js'
 import { nearestNames } from '../src/adapters/nearest-names.js'
 import { openAdapter } from '../src/adapters/resolve.js'
 import type { Adapter } from '../src/core/delta.js'
@@ -179,9 +179,23 @@ describe('names for messages and renames', () => {
     assert.ok(performance.now() - started < HANG_MS)
   })
 
-  it('fill the free components of a rename', () => {
-    const rows = [{ family: 'x', module: 'model.layers.*.mlp.gate', checkpoint: 'model.layers.*.block_sparse_moe.gate' }]
-    assert.deepEqual(renamedModules('model.layers.3.mlp.gate', rows), ['model.layers.3.block_sparse_moe.gate'])
-    assert.deepEqual(renamedModules('model.layers.3.mlp.up', rows), [])
+  it('are renamed by rows of the table in both directions, numbers kept', () => {
+    const renames = new Renames(undefined, [
+      { family: 'x', renames: [['layers.#.mlp.gate', 'layer.#.moe.gate']] },
+      { family: 'y', only: ['y'], renames: [['mlp', 'ffn']] },
+    ])
+    const { text, numbers } = templateOf('model.layers.3.mlp.gate.weight')
+    assert.deepEqual([text, numbers], ['model.layers.#.mlp.gate.weight', ['3']])
+    assert.deepEqual(renames.variants(text), [['model.layer.#.moe.gate.weight']])
+    assert.deepEqual(renames.variants('model.layer.#.moe.gate.weight')[0], [text])
+    assert.equal(nameOf('model.layer.#.moe.gate.weight', numbers), 'model.layer.3.moe.gate.weight')
+    assert.deepEqual(new Renames(new Set(['y']), [{ family: 'y', only: ['y'], renames: [['mlp', 'ffn']] }]).variants('a.mlp.b')[0], ['a.ffn.b'])
+  })
+
+  it('cost bounded time to rename, however often a component repeats', () => {
+    const started = performance.now()
+    new Renames(undefined).variants('mlp.vision_tower.'.repeat(10_000))
+    new Renames(undefined).variants('mlp.vision_tower.mlp.'.repeat(13) + 'x')
+    assert.ok(performance.now() - started < HANG_MS)
   })
 })

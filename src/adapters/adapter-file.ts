@@ -16,7 +16,6 @@ export interface AdapterFolder extends Folder {
 export type ModuleKind =
   | 'lora'
   | 'embedding'
-  | 'expert'
   | 'whole'
   | 'tokens'
   | 'adalora'
@@ -47,15 +46,30 @@ export interface AdapterModule {
   readonly scale: number
   /** Which rows trained tokens are. */
   readonly ids?: readonly number[]
-  /** The parameters that an `expert` module may be, by their names in it: target_parameters. */
-  readonly parameters?: readonly string[]
   /** Rows of each slice of a `grouped` matrix, and whether it was trained. */
   readonly slices?: readonly { readonly rows: number; readonly enabled: boolean }[]
   /** Which slices of a matrix in equal slices were trained, if it is one: what loralib calls enable_lora. */
   readonly enabled?: readonly boolean[]
-  /** Whether inputs and outputs of an `expert` are exchanged (PEFT up to 0.18); undefined when the config does not say. */
+  /** The parameters that the module's factors may be of (target_parameters), if the base has them in it. */
+  readonly parameters?: readonly ParameterChoice[]
+  /** Whether inputs and outputs of parameters are exchanged (PEFT up to 0.18); undefined when the config does not say. */
   readonly turnsParameters?: boolean
 }
+
+/** A parameter of a module, and what its factors would be. */
+export interface ParameterChoice {
+  /** In the module. */
+  readonly name: string
+  /** Of one expert. */
+  readonly rank: number
+  readonly alpha: number
+  readonly scale: number
+  /** How the columns of B lie when the parameter holds many experts; undefined when the config does not say. */
+  readonly packing: ExpertPacking | undefined
+}
+
+/** `rank`: a column of every expert for each rank, as PEFT has it. `expert`: all ranks of an expert together, as Unsloth had it until September 2026. */
+export type ExpertPacking = 'rank' | 'expert'
 
 /** Plain JSON data, for `inspect --json` and receipts. */
 export type Fact = null | boolean | number | string | readonly Fact[] | { readonly [name: string]: Fact }
@@ -94,6 +108,8 @@ export interface AdapterFile {
   readonly files: readonly string[]
   /** What a reader of the adapter wants to know; a fresh object, the caller's. */
   readonly facts: { readonly [name: string]: Fact }
+  /** Trained with Unsloth: its experts may be packed in its own way. */
+  readonly fromUnsloth?: boolean
   /** Things a user should know, one sentence each. */
   readonly notes: readonly string[]
 }

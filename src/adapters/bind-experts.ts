@@ -1,117 +1,127 @@
 /**
- * LoRA on the parameters of fused experts (target_parameters) -> deltas, for bases that store the experts as one tensor and
- * for those that store them apart.
+ * LoRA on parameters (target_parameters), mostly fused experts -> deltas, whether the base stores a parameter as one
+ * tensor, as one for each part, or as one for each part of each expert.
  *
  * Law: PEFT tuners/lora/layer.py `ParamWrapper`: A (rank·E x inputs) holds expert after expert, B (out x rank·E) rank after
- * rank. Up to 0.18 inputs and out were taken the other way round; transformers 5 conversion_mapping.py for the layouts.
+ * rank. Up to 0.18 inputs and out were taken the other way round. Unsloth packed B expert after expert until September 2026
+ * (unslothai/unsloth-zoo pull requests 1232 and 1269), and says so in adapter_config.json since.
  */
 import type { Delta, LowRank } from '../core/delta.js'
 import { MismatchError, nameList, quoted } from '../core/errors.js'
 import { transposed, wholeMatrix, type MatrixView } from '../core/row-program.js'
 import { shapeText } from '../core/shape.js'
-import type { TensorInfo } from '../core/tensor-info.js'
-import type { AdapterModule } from './adapter-file.js'
-import { placeOf } from './factors.js'
-import { EXPERT_LAYOUTS } from './module-renames.js'
+import type { AdapterModule, ExpertPacking, ParameterChoice } from './adapter-file.js'
+import { TRANSPOSED_IN_CLASS, TRANSPOSED_ON_DISK } from './expert-layouts.js'
+import { placeOf, rowSlice } from './factors.js'
 import type { ModulePaths } from './module-paths.js'
+import { findParameter, type StoredParameter } from './stored-parameters.js'
 import { withoutBaseLayer } from './peft-modules.js'
 
-/** A fused parameter as the base has it: (experts x rows x cols), stored as one tensor or in parts by rows. */
-interface Parameter {
-  readonly name: string
-  readonly experts: number
-  readonly rows: number
-  readonly cols: number
-  readonly fused?: TensorInfo
-  /** For every expert its tensors, whose rows follow one another. */
-  readonly apart?: readonly (readonly TensorInfo[])[]
+/** What decides where shapes do not. */
+export interface ParameterFacts {
+  /** Model types of the base's config; undefined when it has none. */
+  readonly types: ReadonlySet<string> | undefined
+  /** How B is packed, when the user says so. */
+  readonly packing: ExpertPacking | undefined
+  /** Names of parameters that other modules have been given, in full: this one's is added. */
+  readonly taken: Set<string>
+}
+
+/** A parameter's deltas, and whether it was assumed, not known, how B is packed. */
+export interface BoundParameter {
+  readonly deltas: readonly Delta[]
+  readonly assumesPacking: boolean
+}
+
+/** One way to read the factors. */
+interface Reading {
+  readonly choice: ParameterChoice
+  readonly stored: StoredParameter
+  /** B·A must be turned to lie as the parameter does. */
+  readonly turned: boolean
 }
 
 /**
- * @param takenParameters  names of parameters that other modules have been given, in full: this one's is added
+ * @returns undefined when the base has none of the parameters: the factors are those of an ordinary module
  * @throws MismatchError when no parameter fits, or more than one
  */
-export function bindExperts(module: AdapterModule, paths: ModulePaths, takenParameters: Set<string>): Delta[] {
+export function bindParameter(module: AdapterModule, paths: ModulePaths, facts: ParameterFacts): BoundParameter | undefined {
   const path = withoutBaseLayer(module.name)
-  const candidates = (module.parameters ?? []).flatMap((name) => findParameter(module, path, name, paths) ?? [])
-  const free = candidates.filter(({ name }) => !takenParameters.has(`${path}.${name}`))
-  const fitting = free.flatMap((parameter) => {
-    const transposes = orientationOf(module, parameter)
-    return transposes === undefined ? [] : [{ parameter, transposes }]
+  const candidates = (module.parameters ?? []).flatMap((choice) => {
+    const stored = findParameter(path, choice.name, paths, placeOf(module))
+    return stored === undefined ? [] : [{ choice, stored }]
   })
-  const [only, ...others] = fitting
+  if (candidates.length === 0) return undefined
+  const free = candidates.filter(({ choice }) => !facts.taken.has(`${path}.${choice.name}`))
+  const fitting = free.flatMap(({ choice, stored }) => readings(module, choice, stored))
+  const likely = fitting.length < 2 ? fitting : fitting.filter(({ stored, turned }) => (expectsTurn(module, stored, facts) ?? turned) === turned)
+  const [only, ...others] = likely.length < 2 ? likely : byNesting(module, likely)
   if (only === undefined) throw fitsNone(module, path, candidates)
-  if (others.length > 0 || only.transposes === 'either') {
+  if (others.length > 0) {
+    const names = [...new Set([only, ...others].map(({ choice }) => choice.name))]
     throw new MismatchError(
-      `could be factors of ${nameList(fitting.map(({ parameter }) => parameter.name))} in either direction: shapes do not tell, and "peft_version" is missing in its config.`,
+      `could be factors of ${nameList(names)} in either direction: shapes do not tell, and ${module.turnsParameters === undefined ? '"peft_version" is missing in its config' : 'no config.json says what model the base is'}.`,
       placeOf(module),
     )
   }
-  takenParameters.add(`${path}.${only.parameter.name}`)
-  return deltasOf(module, path, only.parameter, only.transposes === 'yes')
+  facts.taken.add(`${path}.${only.choice.name}`)
+  const packing = packingOf(module, only, facts)
+  const assumesPacking = only.choice.packing === undefined && only.stored.experts > 1 && only.choice.rank > 1
+  return { deltas: deltasOf(module, path, only, packing), assumesPacking }
 }
 
-function findParameter(module: AdapterModule, path: string, name: string, paths: ModulePaths): Parameter | undefined {
-  const place = placeOf(module)
-  const fused = paths.find(path, place, name)
-  if (fused !== undefined && fused.shape.length === 3) {
-    const [experts = 0, rows = 0, cols = 0] = fused.shape
-    return { name, experts, rows, cols, fused }
-  }
-  for (const layout of EXPERT_LAYOUTS) {
-    const parts = layout.parts[name]
-    if (parts === undefined || !(path === layout.module || path.endsWith(`.${layout.module}`))) continue
-    const onDisk = path.slice(0, path.length - layout.module.length) + layout.checkpoint
-    const whole = layout.fused ? paths.find(`${onDisk}.${parts[0]}`, place) : undefined
-    if (whole !== undefined && whole.shape.length === 3) {
-      const [experts = 0, rows = 0, cols = 0] = whole.shape
-      return { name, experts, rows, cols, fused: whole }
-    }
-    const apart: TensorInfo[][] = []
-    for (;;) {
-      const tensors = parts.flatMap((part) => paths.find(`${onDisk}.${apart.length}.${part}`, place) ?? [])
-      if (tensors.length < parts.length) break
-      apart.push(tensors)
-    }
-    const [first] = apart
-    if (first === undefined) continue
-    return { name, experts: apart.length, rows: first.reduce((sum, { shape }) => sum + (shape[0] ?? 0), 0), cols: first[0]?.shape[1] ?? 0, apart }
-  }
-  return undefined
-}
-
-/** Whether B·A must be turned to lie as the parameter does; undefined when it does not fit at all. */
-function orientationOf(module: AdapterModule, { experts, rows, cols, fused }: Parameter): 'yes' | 'no' | 'either' | undefined {
+/** How the shapes allow the factors to be read. */
+function readings(module: AdapterModule, choice: ParameterChoice, stored: StoredParameter): Reading[] {
   const { A, B } = factorsOf(module)
-  const ranks = module.rank * experts
-  if (A.rows !== ranks || B.cols !== ranks) return undefined
-  const [plain, turned] = [A.cols === cols && B.rows === rows, A.cols === rows && B.rows === cols]
-  if (plain && turned) return module.turnsParameters === undefined || fused !== undefined ? 'either' : module.turnsParameters ? 'yes' : 'no'
-  return plain ? 'no' : turned ? 'yes' : undefined
+  const ranks = choice.rank * stored.experts
+  if (A.rows !== ranks || B.cols !== ranks) return []
+  const plain = A.cols === stored.cols && B.rows === stored.rows
+  const turned = A.cols === stored.rows && B.rows === stored.cols
+  return [...(plain ? [{ choice, stored, turned: false }] : []), ...(turned ? [{ choice, stored, turned: true }] : [])]
 }
 
-function deltasOf(module: AdapterModule, path: string, { name, experts, cols, fused, apart }: Parameter, transposes: boolean): Delta[] {
+/** Whether B·A is turned against the stored parameter, by what is known of versions and models; undefined when that is not enough. */
+function expectsTurn({ turnsParameters }: AdapterModule, { isApart }: StoredParameter, { types }: ParameterFacts): boolean | undefined {
+  if (isApart) return turnsParameters
+  if (types === undefined) return undefined
+  const [inClass, onDisk] = [TRANSPOSED_IN_CLASS, TRANSPOSED_ON_DISK].map((known) => [...types].some((type) => known.has(type)))
+  if (onDisk === true) return turnsParameters === false ? true : undefined // class and checkpoint became different in transformers 5 only
+  return inClass === true ? true : turnsParameters
+}
+
+/** Modules with several parameters are wrapped in the order of their definition: the innermost is the first. */
+function byNesting(module: AdapterModule, likely: readonly Reading[]): readonly Reading[] {
+  const depth = module.name.split('.').filter((part) => part === 'base_layer').length
+  const names = (module.parameters ?? []).map(({ name }) => name)
+  const [outer, inner, ...more] = ['down_proj', ...['gate_up_proj', 'up_proj'].filter((name) => names.includes(name))]
+  if (more.length > 0 || names.length !== 2 || !names.every((name) => name === outer || name === inner)) return likely
+  return likely.filter(({ choice }) => choice.name === (depth === 0 ? outer : inner))
+}
+
+function packingOf(module: AdapterModule, { choice }: Reading, { packing }: ParameterFacts): ExpertPacking {
+  if (packing !== undefined && choice.packing !== undefined && packing !== choice.packing)
+    throw new MismatchError(
+      `its config says with "lora_B_layout" that B is packed ${choice.packing === 'rank' ? 'rank by rank' : 'expert by expert'}: take the option away.`,
+      placeOf(module),
+    )
+  return choice.packing ?? packing ?? 'rank'
+}
+
+function deltasOf(module: AdapterModule, path: string, { choice, stored, turned }: Reading, packing: ExpertPacking): Delta[] {
   const { A, B } = factorsOf(module)
-  const { rank, scale } = module
-  const parts = Array.from({ length: experts }, (_, expert): LowRank => {
-    const own: LowRank = {
-      A: { ...A, rows: rank, offset: expert * rank * A.cols },
-      B: { ...B, cols: rank, offset: expert, colStride: experts },
-    }
-    return transposes ? { B: transposed(own.A), A: transposed(own.B) } : own
+  const { rank, scale, name } = choice
+  const { experts, regions } = stored
+  const pairs = Array.from({ length: experts }, (_, expert): LowRank => {
+    const ownA = rowSlice(A, expert * rank, rank)
+    const ownB = packing === 'expert' ? { ...B, cols: rank, offset: expert * rank } : { ...B, cols: rank, offset: expert, colStride: experts }
+    return turned ? { B: transposed(ownA), A: transposed(ownB) } : { B: ownB, A: ownA }
   })
   const common = { module: `${path}.${name}`, rank, scale }
-  if (fused !== undefined) return [{ variant: 'experts', ...common, target: fused.name, parts }]
-  return parts.flatMap((part, expert) => {
-    let start = 0
-    return (apart?.[expert] ?? []).map((tensor): Delta => {
-      const [rows = 0, inputs = 0] = tensor.shape
-      if (tensor.shape.length !== 2 || inputs !== cols)
-        throw new MismatchError(`the base's ${quoted(tensor.name)} is ${shapeText(tensor.shape)}; rows of ${cols} are wanted.`, placeOf(module))
-      const rowsOfB = { ...part.B, rows, offset: part.B.offset + start * part.B.rowStride }
-      start += rows
-      return { variant: 'lora', ...common, target: tensor.name, B: rowsOfB, A: part.A }
-    })
+  return regions.map(({ tensor, expert, first, rows }): Delta => {
+    const part = (pair: LowRank): LowRank => ({ ...pair, B: rowSlice(pair.B, first, rows) })
+    const only = expert === undefined ? undefined : pairs[expert]
+    if (only !== undefined) return { variant: 'lora', ...common, target: tensor.name, ...part(only) }
+    return { variant: 'experts', ...common, target: tensor.name, parts: pairs.map(part) }
   })
 }
 
@@ -122,11 +132,11 @@ function factorsOf({ factors }: AdapterModule): { A: MatrixView; B: MatrixView }
   return { A: wholeMatrix(A), B: wholeMatrix(B) }
 }
 
-function fitsNone(module: AdapterModule, path: string, candidates: readonly Parameter[]): MismatchError {
+function fitsNone(module: AdapterModule, path: string, candidates: readonly Pick<Reading, 'choice' | 'stored'>[]): MismatchError {
   const { A, B } = factorsOf(module)
-  const found = candidates.map(({ name, experts, rows, cols }) => `${name} ${shapeText([experts, rows, cols])}`)
+  const found = candidates.map(({ choice, stored }) => `${choice.name} ${shapeText([stored.experts, stored.rows, stored.cols])} of rank ${choice.rank}`)
   return new MismatchError(
-    `A ${shapeText([A.rows, A.cols])} and B ${shapeText([B.rows, B.cols])}, rank ${module.rank}, fit none of the parameters of ${quoted(path)} in the base (${found.length === 0 ? 'it has none of them' : found.join(', ')}).`,
+    `A ${shapeText([A.rows, A.cols])} and B ${shapeText([B.rows, B.cols])} fit none of the parameters of ${quoted(path)} in the base (${found.join(', ')}).`,
     placeOf(module),
   )
 }

@@ -14,7 +14,7 @@ import { groupedBinder, loralibBinder } from './bind-fused.js'
 import { change, doesNotFit, oriented, type Binder, type Bound, type Lies, type UpdateShape } from './bound.js'
 import { colCount, factor, kroneckerFactor, placeOf, rowCount, size, tensorOf, vector } from './factors.js'
 
-const BINDERS: { readonly [K in Exclude<ModuleKind, 'expert'>]: Binder } = {
+const BINDERS: { readonly [K in ModuleKind]: Binder } = {
   lora: { shape: loraShape, bind: bindLora },
   embedding: {
     shape: (module) => ({ out: size(module, 'embeddingA', 1), inputs: size(module, 'embeddingB', 0), fixed: true }),
@@ -97,13 +97,12 @@ const BINDERS: { readonly [K in Exclude<ModuleKind, 'expert'>]: Binder } = {
 
 /** The shape that a module's update has, for messages and to see how the base stores its matrix. */
 export function updateShape(module: AdapterModule): UpdateShape | undefined {
-  return module.kind === 'expert' ? undefined : BINDERS[module.kind].shape?.(module)
+  return BINDERS[module.kind].shape?.(module)
 }
 
 /** @throws MismatchError when base and module do not fit */
 export function bindModule(bound: Bound): Delta[] {
-  const { kind } = bound.module
-  return kind === 'expert' ? [] : BINDERS[kind].bind(bound)
+  return BINDERS[bound.module.kind].bind(bound)
 }
 
 /**
@@ -111,7 +110,7 @@ export function bindModule(bound: Bound): Delta[] {
  * @throws MismatchError when it does not fit at all
  */
 export function orientation(module: AdapterModule, weight: TensorInfo): Lies {
-  const lies = module.kind === 'expert' ? undefined : BINDERS[module.kind].lies
+  const lies = BINDERS[module.kind].lies
   if (lies !== undefined) return lies(module, weight)
   const wanted = updateShape(module)
   if (wanted === undefined) return 'fixed'
@@ -142,6 +141,8 @@ function bindLora(bound: Bound): Delta[] {
   const { module, weight, bias } = bound
   const [A, B] = [tensorOf(module, 'A'), tensorOf(module, 'B')]
   const place = placeOf(module)
+  if (A.shape[0] !== module.rank)
+    throw new MismatchError(`has shape ${shapeText(A.shape)}, rank ${A.shape[0]}, but its config gives it rank ${module.rank}.`, { ...place, tensor: A.name })
   if (A.shape.length > 2 && A.shape.length !== weight.shape.length)
     throw new MismatchError(`has shape ${shapeText(A.shape)}, but the base's ${quoted(weight.name)} is ${shapeText(weight.shape)}.`, place)
   if (elementCount(B.shape) !== (B.shape[0] ?? 0) * module.rank)

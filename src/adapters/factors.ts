@@ -55,6 +55,11 @@ export function factor(module: AdapterModule, role: FactorRole): MatrixView {
   return wholeMatrix(tensor)
 }
 
+/** Some rows of a matrix. */
+export function rowSlice(view: MatrixView, first: number, rows: number): MatrixView {
+  return { ...view, rows, offset: view.offset + first * view.rowStride }
+}
+
 /** A vector as a column. */
 export function vector(module: AdapterModule, role: FactorRole, length: number): MatrixView {
   const tensor = tensorOf(module, role)

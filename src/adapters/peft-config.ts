@@ -7,6 +7,7 @@
  */
 import { FormatError, quoted, UnsupportedError } from '../core/errors.js'
 import { isArray, isObject, kindOf, type Json, type JsonObject } from '../core/json.js'
+import type { ExpertPacking } from './adapter-file.js'
 import { peftTypeRow, refusedPeftType } from './peft-types.js'
 
 export interface PeftConfig {
@@ -26,6 +27,8 @@ export interface PeftConfig {
   readonly trainsBiases: boolean
   /** Names of parameters, not of modules, that have factors: fused experts. */
   readonly targetParameters: readonly string[]
+  /** How B of a parameter of many experts is packed; undefined when nothing says so. */
+  readonly expertPacking: (parameter: string) => ExpertPacking | undefined
   /** Rows that are trained as a whole: of the input embedding, or by the end of a module's name. */
   readonly tokenIds: readonly number[] | ReadonlyMap<string, readonly number[]>
   /** Embedding and output were trained as one. */
@@ -86,6 +89,7 @@ export function readPeftConfig(config: JsonObject, file: string, beside: { reado
     trainsBiases: config.get('bias') === 'all' || config.get('bias') === 'lora_only',
     dora: peftType === 'LORA' && readBoolean(config, 'use_dora', file),
     targetParameters: peftType === 'LORA' ? readNames(config, 'target_parameters', file) : [],
+    expertPacking: readPacking(config, file),
     tokenIds: readTokenIds(config, peftType === 'TRAINABLE_TOKENS' ? 'token_indices' : 'trainable_token_indices', file),
     ensuresTie: readBoolean(config, 'ensure_weight_tying', file),
     targetModules: readTargets(config, file),
@@ -187,4 +191,26 @@ function asIds(value: Json, key: string, file: string): readonly number[] {
   if (!isArray(value) || value.length > MOST_TOKENS || !value.every((id) => typeof id === 'number' && Number.isInteger(id) && id >= 0))
     throw wrong(file, key, 'a list of token ids', value)
   return value as readonly number[] // every one is a number, as checked
+}
+
+/** What Unsloth notes: for the whole file, and for single parameters. */
+const PACKINGS: ReadonlyMap<Json, ExpertPacking> = new Map<Json, ExpertPacking>([
+  ['rank_major', 'rank'],
+  ['grouped_by_expert', 'expert'],
+])
+
+function readPacking(config: JsonObject, file: string): PeftConfig['expertPacking'] {
+  const fused = config.get('unsloth_fused_expert_lora')
+  const parameters = isObject(fused) ? fused.get('parameters') : undefined
+  const read = (value: Json | undefined): ExpertPacking | undefined => {
+    if (value === undefined || value === null) return undefined
+    const packing = PACKINGS.get(value)
+    if (packing === undefined)
+      throw new UnsupportedError(`"lora_B_layout" is ${valueText(value)}, which is not known here ("rank_major" and "grouped_by_expert" are).`, { file })
+    return packing
+  }
+  const all = read(config.get('lora_B_layout'))
+  const own = new Map<string, ExpertPacking | undefined>()
+  for (const [name, facts] of isObject(parameters) ? parameters : []) if (isObject(facts)) own.set(name, read(facts.get('lora_B_layout')))
+  return (parameter) => own.get(parameter) ?? all
 }

@@ -70,17 +70,24 @@ export function readModules(tensors: readonly TensorInfo[], config: PeftConfig, 
   return parts.map(({ row, name, factors }): AdapterModule => {
     if (row.kind === 'whole') return { kind: 'whole', name, factors, rank: 0, alpha: 0, scale: 1 }
     if (row.kind === 'tokens') return { kind: 'tokens', name, factors, rank: 0, alpha: 0, scale: 1, ids: tokenIds(name, config, configFile) }
-    const parameters = row.kind === 'lora' ? parametersOf(name, config) : []
-    const named = parameters.length === 1 ? `${withoutBaseLayer(name)}.${parameters[0]}` : name
-    const rank = rankOf(named)
-    const alpha = alphaOf(named) ?? config.alpha
-    const used = rank ?? config.rank
+    const settings = (path: string): Pick<AdapterModule, 'rank' | 'alpha' | 'scale'> & { field: string } => {
+      const own = rankOf(path)
+      const [rank, alpha] = [own ?? config.rank, alphaOf(path) ?? config.alpha]
+      return { rank, alpha, scale: scaleOf(row, alpha, rank, config, name, configFile), field: own === undefined ? '"r"' : '"rank_pattern"' }
+    }
+    const { field, ...own } = settings(name)
     if (row.kind === 'vera' || row.kind === 'pvera') for (const [role, tensor] of shared) factors.set(role, tensor)
-    if (parameters.length === 0) checkFactors(row, factors, used, rank === undefined ? '"r"' : '"rank_pattern"', config, file)
-    const scale = scaleOf(row, alpha, used, config, name, configFile)
-    const ranked = config.peftType === 'ADALORA' ? (factors.get('bareA')?.shape[0] ?? 0) : used
-    if (parameters.length > 0) return { kind: 'expert', name, factors, rank: ranked, alpha, scale, parameters, ...parameterDirection(config) }
-    return { kind: row.kind, name, factors, rank: ranked, alpha, scale }
+    const parameters = row.kind === 'lora' ? parametersOf(name, config) : []
+    const module = { kind: row.kind, name, factors, ...own }
+    if (parameters.length > 0) {
+      const choices = parameters.map((parameter) => {
+        const { rank, alpha, scale } = settings(`${withoutBaseLayer(name)}.${parameter}`)
+        return { name: parameter, rank, alpha, scale, packing: config.expertPacking(parameter) }
+      })
+      return { ...module, parameters: choices, ...parameterDirection(config) }
+    }
+    checkFactors(row, factors, own.rank, field, config, file)
+    return config.peftType === 'ADALORA' ? { ...module, rank: factors.get('bareA')?.shape[0] ?? 0 } : module
   })
 }
 
@@ -211,13 +218,13 @@ function scaleOf({ kind }: KindRow, alpha: number, rank: number, { peftType, ran
   return scale
 }
 
-/** Names of the parameters that a module's factors may be of: those of target_parameters whose module it is. */
+/** Names of the parameters that a module's factors may be of: those of target_parameters whose module it is, or that name no module. */
 function parametersOf(module: string, { targetParameters }: PeftConfig): string[] {
   const name = withoutBaseLayer(module)
   return targetParameters.flatMap((target) => {
     const dot = target.lastIndexOf('.')
     const parent = target.slice(0, Math.max(0, dot))
-    return name === parent || name.endsWith(`.${parent}`) ? [target.slice(dot + 1)] : []
+    return parent === '' || name === parent || name.endsWith(`.${parent}`) ? [target.slice(dot + 1)] : []
   })
 }
 

@@ -50,6 +50,7 @@ export async function openPeftAdapter(folder: AdapterFolder, weightsName?: strin
     fanInFanOut: config.fanInFanOut,
     ensuresTie: config.ensuresTie,
     trainsBiases: config.trainsBiases,
+    fromUnsloth: /^unsloth\//i.test(config.baseModel ?? ''),
     files: [name, PEFT_CONFIG],
     facts: factsOf(modules, config),
     notes,
@@ -80,7 +81,7 @@ async function readTensors(source: ByteSource): Promise<readonly TensorInfo[]> {
  * @returns notes
  */
 function checkTargets(all: readonly AdapterModule[], { targetModules }: PeftConfig, file: string): string[] {
-  const modules = all.filter(({ kind }) => kind !== 'whole' && kind !== 'tokens' && kind !== 'expert') // these have lists of their own
+  const modules = all.filter(({ kind, parameters }) => parameters === undefined && kind !== 'whole' && kind !== 'tokens') // these have lists of their own
   if (targetModules === undefined || targetModules.length === 0 || modules.length === 0) return []
   if (typeof targetModules !== 'string') {
     const targets = new Set(targetModules)

@@ -7,9 +7,10 @@
 import { isPlainFloat } from '../core/dtypes.js'
 import { MismatchError, quoted, UnsupportedError, nameList } from '../core/errors.js'
 import type { Adapter, Delta } from '../core/delta.js'
+import type { JsonObject } from '../core/json.js'
 import type { TensorInfo } from '../core/tensor-info.js'
 import type { AdapterFile, AdapterFolder, AdapterModule, FormatOptions } from './adapter-file.js'
-import { bindExperts } from './bind-experts.js'
+import { bindParameter, type BoundParameter, type ParameterFacts } from './bind-experts.js'
 import { bindModule, orientation } from './bind.js'
 import type { Bound } from './bound.js'
 import { placeOf } from './factors.js'
@@ -22,6 +23,10 @@ import { isTiedHead, tiedEmbedding, untiedName } from './tied.js'
 export interface ResolveOptions extends FormatOptions {
   /** PEFT's own result where that differs from the trained model: tied embeddings get the deltas of both ends. */
   readonly likePeft?: boolean | undefined
+  /** B of fused experts is packed expert by expert, as Unsloth had it until September 2026: for adapters that do not say so themselves. */
+  readonly expertMajorB?: boolean | undefined
+  /** The base's config.json: the model's type tells where shapes do not. */
+  readonly config?: JsonObject | undefined
 }
 
 /** A module with the tensor that it is of. */
@@ -51,14 +56,17 @@ export async function openAdapter(
  * @throws MismatchError when a module has no tensor, several, or one of another shape; UnsupportedError for bases whose
  *         weights are quantized
  */
-export function resolveTargets(file: AdapterFile, base: ReadonlyMap<string, TensorInfo>, { likePeft = false }: ResolveOptions = {}): Adapter {
-  const paths = new ModulePaths(base)
+export function resolveTargets(file: AdapterFile, base: ReadonlyMap<string, TensorInfo>, options: ResolveOptions = {}): Adapter {
+  const { likePeft = false, expertMajorB = false } = options
+  const types = modelTypes(options.config)
+  const paths = new ModulePaths(base, types)
   const untied = new Map<string, string>()
-  const experts: Delta[] = []
-  const takenParameters = new Set<string>()
+  const parameters: BoundParameter[] = []
+  const facts: ParameterFacts = { types, packing: expertMajorB ? 'expert' : undefined, taken: new Set() }
   const found: Found[] = []
   for (const module of file.modules) {
-    if (module.kind === 'expert') experts.push(...bindExperts(module, paths, takenParameters))
+    const parameter = module.parameters && bindParameter(module, paths, facts)
+    if (parameter !== undefined) parameters.push(parameter)
     else {
       const one = findWeight(module, base, paths) ?? findTied(module, file, base, likePeft, untied)
       if (one === undefined) throw notFound(module, base, paths)
@@ -71,19 +79,35 @@ export function resolveTargets(file: AdapterFile, base: ReadonlyMap<string, Tens
   checkBiases(file, seen, base)
   const transposedOnes = transposedModules(file, seen, base)
   const deltas = seen.flatMap(({ module, weight }) => bindModule(boundOf(module, weight, base, transposedOnes)))
-  const all = [...deltas, ...experts].map((delta) => (file.ensuresTie === true && !likePeft ? { ...delta, keepsTie: true } : delta))
+  const all = [...deltas, ...parameters.flatMap((one) => one.deltas)].map((delta) =>
+    file.ensuresTie === true && !likePeft ? { ...delta, keepsTie: true } : delta,
+  )
   const merged = likePeft ? all.map((delta): Delta => ({ ...delta, keepsTie: delta.keepsTie === true || delta.variant !== 'replace' })) : all
   checkTwice(merged, likePeft)
   const note = renameNote(seen)
-  return {
-    label: file.label,
-    kind: file.kind,
-    deltas: merged,
-    untied,
-    takes: file.takes ?? [],
-    files: file.files,
-    notes: note === undefined ? file.notes : [...file.notes, note],
-  }
+  const notes = note === undefined ? file.notes : [...file.notes, note]
+  const warnings = packingWarnings(file, parameters, expertMajorB)
+  return { label: file.label, kind: file.kind, deltas: merged, untied, takes: file.takes ?? [], files: file.files, notes, warnings }
+}
+
+/** `model_type` of the model and of its parts. */
+function modelTypes(config: JsonObject | undefined): ReadonlySet<string> | undefined {
+  if (config === undefined) return undefined
+  const types = [config, ...config.values()].flatMap((part) => (part instanceof Map ? [part.get('model_type')] : []))
+  return new Set(types.filter((type) => typeof type === 'string'))
+}
+
+/** How B of fused experts is packed cannot be seen in it; who guesses wrong mixes up all experts. */
+function packingWarnings({ fromUnsloth }: AdapterFile, parameters: readonly BoundParameter[], expertMajorB: boolean): string[] {
+  if (!parameters.some(({ assumesPacking }) => assumesPacking)) return []
+  if (expertMajorB)
+    return [
+      'lora_B of the fused experts is read expert by expert, as asked: right for adapters that Unsloth trained before September 2026, wrong for all others',
+    ]
+  if (fromUnsloth !== true) return []
+  return [
+    'the adapter was trained with Unsloth and does not say how lora_B of its fused experts is packed; it is read as PEFT has it. Was it trained before September 2026, say --expert-major-b',
+  ]
 }
 
 function boundOf(module: AdapterModule, weight: TensorInfo, base: ReadonlyMap<string, TensorInfo>, transposedOnes: ReadonlySet<AdapterModule>): Bound {

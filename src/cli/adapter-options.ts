@@ -6,12 +6,14 @@ import { parseNumber, parseSlices } from './values.js'
 /** What only the user knows of an adapter. @throws UsageError */
 export function adapterOptions({
   likePeft,
+  expertMajorB,
   alpha,
   enableLora,
   fanInFanOut,
-}: CommonFlags): Pick<CommonOptions, 'likePeft' | 'alpha' | 'enableLora' | 'fanInFanOut'> {
+}: CommonFlags): Pick<CommonOptions, 'likePeft' | 'expertMajorB' | 'alpha' | 'enableLora' | 'fanInFanOut'> {
   return {
     likePeft,
+    expertMajorB,
     alpha: alpha === undefined ? undefined : parseNumber('--alpha', alpha),
     enableLora: enableLora === undefined ? undefined : parseSlices('--enable-lora', enableLora),
     fanInFanOut,

@@ -24,6 +24,7 @@ export interface CommonFlags {
   readonly alpha?: string
   readonly enableLora?: string
   readonly fanInFanOut?: boolean
+  readonly expertMajorB?: boolean
   readonly debug?: boolean
 }
 
@@ -88,6 +89,7 @@ export function addCommonOptions(command: Command): Command {
     .option('--enable-lora <Q,V>', 'which slices of fused matrices loralib trained: of q,k,v, or true,false,true')
     .option('--fan-in-fan-out', 'square matrices are stored (in x out), where a loralib adapter does not say it')
     .option('--no-fan-in-fan-out', 'square matrices are stored (out x in), where a loralib adapter does not say it')
+    .option('--expert-major-b', 'lora_B of fused experts is packed expert by expert: Unsloth before September 2026, when the adapter does not say')
     .option('--clamp-overflow', 'clamp values that the output type cannot hold, instead of refusing')
     .option('--dry-run', 'print the plan and write nothing')
     .option('--json', 'write events and results as JSON lines to stdout, and nothing else there')

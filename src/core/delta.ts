@@ -137,4 +137,6 @@ export interface Adapter {
   readonly files: readonly string[]
   /** Things a user should know, one sentence each. */
   readonly notes: readonly string[]
+  /** Things a user should worry about, one sentence each. */
+  readonly warnings?: readonly string[]
 }

@@ -43,7 +43,7 @@ export async function openInputs(basePath: string, adapters: readonly AdapterOpt
     if (!Number.isFinite(weight)) throw new UsageError(`the weight of ${path} is ${weight}; a finite number is wanted.`)
     const place = adapterPlace(path)
     const folder = watched(await openFolder(place.folder), consulted)
-    const adapter = await openAdapter(folder, known, place.weightsName, options)
+    const adapter = await openAdapter(folder, known, place.weightsName, { ...options, config: base.config })
     // one adapter needs no order; several are ordered by what they hold, not by how they were typed
     const digests = adapters.length < 2 ? [] : await Promise.all(adapter.files.map((name) => fileDigest(join(place.folder, name))))
     opened.push({ weighted: { adapter: { ...adapter, label: path }, weight, digest: digests.join('+') }, folder })

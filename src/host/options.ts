@@ -27,6 +27,8 @@ export interface CommonOptions {
   readonly enableLora?: readonly boolean[] | undefined
   /** Whether square matrices of the base are stored (in x out), for adapters that do not say it (loralib). */
   readonly fanInFanOut?: boolean | undefined
+  /** B of fused experts is packed expert by expert, as Unsloth had it until September 2026: for adapters that do not say so themselves. */
+  readonly expertMajorB?: boolean | undefined
   /** Elements of one tile; for tests. Never changes a byte of the output. */
   readonly tileElements?: number | undefined
 }

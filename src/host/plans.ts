@@ -223,8 +223,8 @@ function recordedTokenizer(asked: string | undefined): string | undefined {
   return asked === undefined || asked === 'base' || asked === 'adapter' ? asked : basename(resolve(asked))
 }
 
-function recordedFormat({ alpha, enableLora, fanInFanOut }: CommonOptions): Record<string, string | number | undefined> {
-  return { alpha, enableLora: enableLora?.join(','), fanInFanOut: fanInFanOut === undefined ? undefined : String(fanInFanOut) }
+function recordedFormat({ alpha, enableLora, fanInFanOut, expertMajorB }: CommonOptions): Record<string, string | number | boolean | undefined> {
+  return { expertMajorB, alpha, enableLora: enableLora?.join(','), fanInFanOut: fanInFanOut === undefined ? undefined : String(fanInFanOut) }
 }
 
 function recorded(options: Record<string, string | number | boolean | undefined>): Plan['options'] {

@@ -88,9 +88,10 @@ export function mergeDecisions({ adapters }: MergedModel): string[] {
   )
 }
 
-/** What to worry about when adapters were given and none is left. */
-export function weightlessWarnings(given: readonly WeightedAdapter[], { adapters }: MergedModel): string[] {
-  return given.length > 0 && adapters.length === 0 ? ['no adapter has a weight other than 0: the output equals the base'] : []
+/** What to worry about: what adapters bring, or that none is left of those given. */
+export function mergeWarnings(given: readonly WeightedAdapter[], { adapters }: MergedModel): string[] {
+  if (given.length > 0 && adapters.length === 0) return ['no adapter has a weight other than 0: the output equals the base']
+  return adapters.flatMap((planned) => given.find(({ adapter: { label } }) => label === planned.label)?.adapter.warnings ?? [])
 }
 
 function appliedDelta({ delta, weight, adapter }: WeightedDelta): AppliedDelta {

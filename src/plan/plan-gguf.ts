@@ -11,7 +11,7 @@ import { defaultFileName, fillTemplate } from '../model-card/file-name.js'
 import { ALL_FILE_TYPES, isConverterFileType, type AnyFileType } from '../quantize/file-types.js'
 import { layOutGguf, type SplitLimits } from './gguf-layout.js'
 import { asksForQuantizer, autoType, draftGguf, readGgufSource, type GgufSource, type GgufSourceRequest } from './gguf-source.js'
-import { mergeDecisions, weightlessWarnings } from './merged-tensors.js'
+import { mergeDecisions, mergeWarnings } from './merged-tensors.js'
 import { nameWarnings } from './name-warnings.js'
 import { planModelfile } from './plan-modelfile.js'
 import type { Plan, PlannedTensor } from './plan.js'
@@ -83,7 +83,7 @@ export async function planGguf(request: GgufRequest): Promise<Plan> {
       ...general.notes,
       ...(modelfile?.notes ?? []),
     ],
-    warnings: [...nameWarnings(name, fileType), ...weightlessWarnings(request.adapters, merged)],
+    warnings: [...nameWarnings(name, fileType), ...mergeWarnings(request.adapters, merged)],
     options: request.options,
   }
 }

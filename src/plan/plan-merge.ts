@@ -12,7 +12,7 @@ import { compareNames } from '../formats/safetensors/name-order.js'
 import { encodeShardIndex, INDEX_NAME } from '../formats/safetensors/shard-index.js'
 import type { WeightedAdapter } from '../merge/combine.js'
 import { withIdentity } from './identity.js'
-import { mergeDecisions, mergeModel, weightlessWarnings, type ConfigChanges, type MergedTensor } from './merged-tensors.js'
+import { mergeDecisions, mergeModel, mergeWarnings, type ConfigChanges, type MergedTensor } from './merged-tensors.js'
 import type { Plan, PlannedFile, PlannedTensor, SideFile, TensorProgram } from './plan.js'
 import { cutShards, type PlannedShard } from './shards.js'
 import { copiedFiles, mergedConfig, type TokenizerFiles } from './side-files.js'
@@ -67,7 +67,7 @@ export async function planMerge(request: MergeRequest): Promise<Plan> {
     keyValues: [],
     clampOverflow: request.clampOverflow ?? false,
     decisions,
-    warnings: weightlessWarnings(request.adapters, merged),
+    warnings: mergeWarnings(request.adapters, merged),
     options: request.options,
   }
 }

@@ -15,7 +15,7 @@ import { fillTemplate } from '../model-card/file-name.js'
 import { ALL_FILE_TYPES } from '../quantize/file-types.js'
 import { withKeyValues } from '../quantize/policy-key-values.js'
 import { layOutGguf, PART_SUFFIX, type GgufDraft, type SplitLimits } from './gguf-layout.js'
-import { mergeDecisions, mergeModel, weightlessWarnings, type MergedModel } from './merged-tensors.js'
+import { mergeDecisions, mergeModel, mergeWarnings, type MergedModel } from './merged-tensors.js'
 import { nameWarnings, withoutTypeName } from './name-warnings.js'
 import { modelfileOfGguf } from './plan-modelfile.js'
 import type { Plan } from './plan.js'
@@ -88,7 +88,7 @@ export async function planRegguf(request: RegGufRequest): Promise<Plan> {
     ],
     warnings: [
       ...(quantize === undefined || quantize.fileType === 'copy' ? [] : nameWarnings(name, quantize.fileType)),
-      ...weightlessWarnings(request.adapters, merged),
+      ...mergeWarnings(request.adapters, merged),
     ],
     options: request.options,
   }
