@@ -45,6 +45,13 @@ const SOURCES = [
     seed: 20261122,
     licence: CC0,
   },
+  {
+    under: 'architectures/',
+    madeBy: 'make/architectures (make.py, pack.py)',
+    with: { ...TORCH, 'llama.cpp': '0c1e57098bba43ac29e6e3b677cdceebdd22334f', gguf: '0.19.0' },
+    seed: 'none: weights are a function of names',
+    licence: CC0,
+  },
   { under: 'golden/', madeBy: 'make/golden_subset.mjs', licence: CC0 },
 ]
 
