@@ -17,6 +17,8 @@ export interface Config {
   readonly path: string
   /** The checkpoint's tensors: some values depend on which there are. */
   readonly tensors?: ReadonlyMap<string, KnownTensor>
+  /** Whether the whole model's config ties output and embedding, whatever the text model's part says. */
+  readonly tiedAtRoot?: boolean
   /** The user wants no layers that predict further tokens. */
   readonly noNextn?: boolean
 }
@@ -60,7 +62,7 @@ export function effectiveConfig(root: JsonObject, file: string, recipe: ConfigRe
   const text = textPart(root)
   if (text === undefined) return filled({ values: root, file, path: '' }, recipe)
   const part = filled({ values: text, file, path: 'text_config.' }, recipe)
-  return { values: new Map([...root, ...part.values]), file, path: '' }
+  return { values: new Map([...root, ...part.values]), file, path: '', tiedAtRoot: root.get('tie_word_embeddings') === true }
 }
 
 function filled(config: Config, { modelType, defaults: known = {} }: ConfigRecipe): Config {

@@ -183,7 +183,7 @@ class TensorFile {
   missing(): string[] {
     const { config } = this.hparams
     const blocks = (this.architecture.definition.requiredBlocks ?? (() => this.hparams.blockCount))(config)
-    const untied = config.values.get('tie_word_embeddings') === false
+    const untied = config.values.get('tie_word_embeddings') === false && config.tiedAtRoot !== true
     const missing = new Map<string, string>()
     for (const { roles, suffix, pieces, presence, layers } of this.architecture.rules) {
       if (presence === 'optional' || (presence === 'tied' && !untied)) continue

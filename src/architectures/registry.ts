@@ -31,6 +31,13 @@ import { qwen2moe } from './families/qwen2-moe.js'
 import { qwen2 } from './families/qwen2.js'
 import { qwen3next, qwen35, qwen35moe } from './families/qwen3-next.js'
 import { qwen3, qwen3moe } from './families/qwen3.js'
+import { qwen2vl, qwen3vl, qwen3vlmoe } from './families/vision-text.js'
+import { mistral3 } from './families/mistral3.js'
+import { llama4 } from './families/llama4.js'
+import { ernie, ernieMoe, paddleOcr } from './families/ernie.js'
+import { hunyuan, hunyuanMoe } from './families/hunyuan.js'
+import { dots1, mellum, minimaxM2 } from './families/moe-like-qwen.js'
+import { codeshell, jais2, maincoder, minicpm3, orion, pangu, plm, qwen, refact, xverse } from './families/decoders-2023.js'
 import { nearestName } from './nearest.js'
 
 /** Every family, in the order of `--print-supported-models`. */
@@ -40,6 +47,13 @@ export const FAMILIES: readonly ArchitectureDefinition[] = [
   ...[gpt2, gptneox, gptOss, bloom, falcon, mpt, stablelm, starcoder, starcoder2],
   ...[olmo, olmo2, olmoe, seedOss, granite, graniteMoe, commandR, cohere2, nemotron, exaone, exaone4],
   ...[smollm3, arcee, apertus, internlm2, internlm3, baichuan, minicpm, chatglm, chatglmOwn, glm4, glm4moe, deepseek, deepseek2],
+  ...[qwen2vl, qwen3vl, qwen3vlmoe],
+  ...[mistral3],
+  ...[llama4],
+  ...[ernie, ernieMoe, paddleOcr],
+  ...[hunyuan, hunyuanMoe],
+  ...[dots1, mellum, minimaxM2],
+  ...[codeshell, jais2, maincoder, minicpm3, orion, pangu, plm, qwen, refact, xverse],
 ]
 
 // Keyed by the user's text, so a Map: "constructor" and "__proto__" are names like others.

@@ -15,6 +15,7 @@ const GATING_IDS: ReadonlyMap<string, number> = new Map([
   ['softmax', 1],
   ['sigmoid', 2],
   ['sqrtsoftplus', 4],
+  ['noaux_tc', 2], // what dots.llm1's config calls a sigmoid with a correction
 ]) // gguf-py `ExpertGatingFuncType`
 
 /** The block that the reference writes for every text model, in its order. */

@@ -4,7 +4,7 @@ import { rowRange, transpose } from '../core/row-maps.js'
 import { inRows, type RowProgram } from '../core/row-program.js'
 import { elementCount, rowShape, sameShape, shapeText } from '../core/shape.js'
 import { readUint, type Config } from './config.js'
-import { expertCount, headCount, kvHeadCount } from './dimensions.js'
+import { expertCount, headCount, hiddenSize, kvHeadCount } from './dimensions.js'
 import { each, parts, recut, reshaped, rowsFrom, type TensorProgram, type Transform } from './transform.js'
 
 export const LAYOUT_TRANSFORMS = {
@@ -27,6 +27,13 @@ export const LAYOUT_TRANSFORMS = {
   evenOdd: parts((tensor) => [everySecond(tensor, 0), everySecond(tensor, 1)]),
   /** Rows for columns; of each matrix, where there is a stack of them; biases stay. */
   transpose: each(transposed),
+  /** Matrices of a stack that must have the hidden state in their rows, or in their columns: transposed where they have it in the other. */
+  hiddenRows: each((tensor, { config }) =>
+    tensor.shape.at(-2) === hiddenSize(config) && tensor.shape.at(-1) !== hiddenSize(config) ? tensor : transposed(tensor),
+  ),
+  hiddenColumns: each((tensor, { config }) =>
+    tensor.shape.at(-1) === hiddenSize(config) && tensor.shape.at(-2) !== hiddenSize(config) ? tensor : transposed(tensor),
+  ),
   /** Without dimensions of one index. */
   squeeze: each((tensor) =>
     reshaped(

@@ -2,7 +2,7 @@
 import { FormatError } from '../core/errors.js'
 import { rowRange } from '../core/row-maps.js'
 import { elementCount, shapeText } from '../core/shape.js'
-import { headCount, kvHeadCount, optionalUint } from './dimensions.js'
+import { headCount, headDim, kvHeadCount, optionalUint } from './dimensions.js'
 import { transposed, unpermuteRope } from './transforms-layout.js'
 import { each, parts, recut, rowsFrom, type TensorProgram, type Transform, type TransformContext } from './transform.js'
 
@@ -37,6 +37,13 @@ export const PROJECTION_TRANSFORMS = {
       unpermuteRope(k, kvHeadCount(context.config), 'num_key_value_heads', context.config),
       v,
     ]
+  }),
+  /** Queries, keys and values one after the other: ERNIE. Law: conversion/ernie.py `Ernie4_5Model`. */
+  splitQkvRows: parts((tensor, context) => {
+    const { config } = context
+    const [q, kv] = [headCount(config) * headDim(config), kvHeadCount(config) * headDim(config)]
+    if (tensor.shape[0] !== q + 2 * kv) throw misfit(tensor, `${q} + 2 x ${kv} rows`)
+    return [rowsFrom(tensor, 0, q), rowsFrom(tensor, q, kv), rowsFrom(tensor, q + kv, kv)]
   }),
   /** Latent attention: (heads, keys + values, rank) as keys (heads, rank, keys) and values (heads, values, rank). Law: conversion/deepseek.py. */
   splitLatent: parts((tensor, { config }) => {

@@ -16,6 +16,8 @@ export const llama = defineArchitecture({
     'LLaMAForCausalLM',
     'MistralForCausalLM',
     'IQuestCoderForCausalLM',
+    // text models of others, whose eyes and ears are left out
+    ...['LlavaForConditionalGeneration', 'VoxtralForConditionalGeneration', 'VLlama3ForCausalLM', 'JanusForConditionalGeneration'],
     ['LlamaModel', { prefixes: [['model.', '']], without: ['output'] }],
   ],
   modelType: 'llama',
@@ -42,6 +44,7 @@ export const llama = defineArchitecture({
     ['model.norm', 'outputNorm'],
     ['lm_head', 'output', 'tied'],
   ],
+  strip: ['text_model.'],
   tokenizer: 'llama',
   extras: [ropeFactorsLlama3],
 })
