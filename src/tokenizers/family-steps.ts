@@ -122,7 +122,7 @@ export function graniteHybridMultiple(config: JsonObject): number {
 
 /** byteLevel for folders that hold one; passes otherwise. */
 export async function byteLevelIfThere(draft: Draft): Promise<boolean> {
-  return draft.files.has('tokenizer.json') && byteLevel(draft)
+  return (draft.files.has('tokenizer.json') || draft.files.has('vocab.json')) && byteLevel(draft)
 }
 
 /** Mamba checkpoints come without tokenizer; the reference takes one from its own folder. */

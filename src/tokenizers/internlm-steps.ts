@@ -4,15 +4,11 @@
  * Law: llama.cpp conversion/internlm.py. One difference: added_tokens.json lays its tokens at their ids; the reference
  * appends them, so that ids that are in the table already would shift all later ones.
  */
-import { FormatError } from '../core/errors.js'
-import { isObject, kindOf } from '../core/json.js'
 import { bool } from '../core/key-value.js'
 import { bySpecialFlag, entriesOfAddedFile, entriesOfDecoder, entriesOfTokenizerJson, layOver, userDefined, type AddedEntry } from './added-tokens.js'
-import { addTable, mergeSpecial, noTokenizer, type Draft } from './draft.js'
+import { addTable, mergeSpecial, type Draft } from './draft.js'
 import { pieceNotes, pieceTable, rowsOfPieces, USUAL_LAYERS } from './piece-tables.js'
-import { rebuildModel } from './rebuilt-model.js'
-import { readSentencePieceModel, type SentencePieceModel } from './sentencepiece-model.js'
-import { sentencePieceVocabulary } from './sentencepiece-steps.js'
+import { configuredSpacePrefix, modelWith } from './sentencepiece-steps.js'
 import { readSpecialVocab, type SpecialVocab } from './special-vocab.js'
 import { TOKEN_TYPES } from './token-types.js'
 
@@ -22,7 +18,7 @@ const DRAGON = '🐉' // the reference's stand-in for \0, at which C++ would end
 
 export async function internLm2(draft: Draft): Promise<boolean> {
   const { files } = draft
-  const model = await modelOf(draft)
+  const { model } = await modelWith(draft, [])
   const rows = rowsOfPieces(model, draft.vocabSize)
   for (const [id, piece] of rows.tokens.entries()) {
     if (piece === '\0') rows.tokens[id] = DRAGON
@@ -40,14 +36,12 @@ export async function internLm2(draft: Draft): Promise<boolean> {
 
 export async function internLm3(draft: Draft): Promise<boolean> {
   const { files } = draft
-  const table = await pieceTable(files, await modelOf(draft), draft.vocabSize, USUAL_LAYERS)
+  const { model, layers } = await modelWith(draft, USUAL_LAYERS)
+  const table = await pieceTable(files, model, draft.vocabSize, layers)
   addTable(draft, table, 'default')
-  const file = 'tokenizer_config.json'
-  const add = (await files.json(file))?.get('add_prefix_space')
-  if (add !== undefined && typeof add !== 'boolean') throw new FormatError(`"add_prefix_space" is ${kindOf(add)}, true or false wanted.`, { file })
+  await configuredSpacePrefix(false)(draft)
   const special = await readSpecialVocab(files, draft.config, { loadMerges: false, tokenCount: table.tokens.length })
-  if (add !== undefined) draft.keyValues.set('tokenizer.ggml.add_space_prefix', bool(add))
-  const entries = files.has(MODEL_FILE) ? await entriesOfDecoder(files) : await entriesOfTokenizerJson(files)
+  const entries = model.file === MODEL_FILE ? await entriesOfDecoder(files) : await entriesOfTokenizerJson(files)
   mergeSpecial(draft, endingTurns(draft, special, special.ids.has('eos') ? entries.filter((entry) => entry.special) : []))
   return true
 }
@@ -58,12 +52,4 @@ function endingTurns(draft: Draft, special: SpecialVocab, entries: readonly Adde
   if (end === undefined) return special
   draft.notes.push(`${TURN_END} (id ${end.id}) ends a turn, so it is written as the eos token`)
   return { ...special, ids: new Map([...special.ids]).set('eos', end.id) }
-}
-
-async function modelOf(draft: Draft): Promise<SentencePieceModel> {
-  if (draft.files.has(MODEL_FILE)) return readSentencePieceModel(await draft.files.bytes(MODEL_FILE), MODEL_FILE)
-  const vocabulary = await sentencePieceVocabulary(draft)
-  if (vocabulary === undefined || !isObject(vocabulary.json)) throw noTokenizer(draft, 'tokenizer.model, or a tokenizer.json that stands for one')
-  draft.notes.push('there is no tokenizer.model: its pieces and scores were rebuilt from tokenizer.json (the reference converter stops here)')
-  return rebuildModel(vocabulary)
 }

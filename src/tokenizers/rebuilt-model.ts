@@ -25,7 +25,7 @@ export function rebuildModel(vocabulary: Vocabulary): SentencePieceModel {
     throw new UnsupportedError('stands for no SentencePiece model (BPE with byte fallback, or Unigram); put tokenizer.model beside it.', {
       file: vocabulary.file,
     })
-  const pieces = piecesOf(vocabulary)
+  const pieces = withBytes(piecesOf(vocabulary))
   const types = typesOf(pieces, vocabulary, unkId(model, vocabulary), model.get('byte_fallback') === true)
   const normalizer = normalizerFacts(vocabulary.json)
   return {
@@ -47,6 +47,17 @@ function piecesOf(vocabulary: Vocabulary): string[] {
   return tokensById({ ...vocabulary, added: new Map() }, highest + 1).map((token, id) => token ?? `[PAD${id}]`)
 }
 
+/** Gemma's tokenizer.json has the tab itself where its model has the byte 09: what stands in a byte's place becomes that byte again. */
+function withBytes(pieces: readonly string[]): string[] {
+  const zero = pieces.indexOf('<0x00>')
+  if (zero < 0) return [...pieces]
+  return pieces.map((piece, id) => (id > zero && id < zero + 256 && piece === String.fromCharCode(id - zero) ? byteToken(id - zero) : piece))
+}
+
+function byteToken(byte: number): string {
+  return `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`
+}
+
 function unkId(model: JsonObject, vocabulary: Vocabulary): number {
   const id = model.get('unk_id') ?? vocabulary.base.get(textOr(model.get('unk_token'), ''))
   return typeof id === 'number' ? id : -1
@@ -57,7 +68,7 @@ function typesOf(pieces: readonly string[], vocabulary: Vocabulary, unknown: num
     if (id === unknown) return PIECE_TYPES.unknown
     if (byteFallback && /^<0x[0-9A-Fa-f]{2}>$/.test(piece)) return PIECE_TYPES.byte
     if (vocabulary.added.get(id)?.special === true) return PIECE_TYPES.control
-    return vocabulary.base.has(piece) ? PIECE_TYPES.normal : PIECE_TYPES.unused
+    return vocabulary.base.get(piece) === id ? PIECE_TYPES.normal : PIECE_TYPES.unused
   })
 }
 
@@ -72,20 +83,24 @@ function unigramScores(model: JsonObject, count: number, file: string): Float32A
   return scores
 }
 
-/** -n for the n-th piece that merges make; pieces that none makes come after, in the order of their ids. */
+/**
+ * The trainer puts pieces that it was given first, then bytes, then those it found, the n-th with score -n. Where merges
+ * make the pieces behind the bytes in the order of their ids, that is what happened, and the scores follow from the ids;
+ * else from the order of the merges, pieces that none makes coming last.
+ */
 function bpeScores(model: JsonObject, pieces: readonly string[], types: Uint8Array, vocabulary: Vocabulary): Float32Array {
-  const order = mergedIds(readMerges(model.get('merges'), vocabulary.file), vocabulary.base)
-  const made = new Set(order)
-  const first = order[0] ?? 0
-  const ascending = order.every((id, n) => n === 0 || id > (order[n - 1] ?? 0))
+  const first = types.lastIndexOf(PIECE_TYPES.byte) + 1
+  const isTrained = (id: number) => types[id] === PIECE_TYPES.normal && !vocabulary.added.has(id)
+  const order = mergedIds(readMerges(model.get('merges'), vocabulary.file), vocabulary.base).filter(isTrained)
+  const found = order.filter((id) => id >= first)
   const scores = new Float32Array(pieces.length)
-  for (const [n, id] of order.entries()) scores[id] = ascending ? first - id : -n
-  let next = order.length
-  for (const [id, type] of types.entries()) {
-    if (made.has(id) || type !== PIECE_TYPES.normal || vocabulary.added.has(id)) continue
-    if (!ascending) scores[id] = -next++
-    else if (id > first) scores[id] = first - id
+  if (found.every((id, n) => n === 0 || id > (found[n - 1] ?? 0))) {
+    for (let id = first; id < pieces.length; id++) if (isTrained(id)) scores[id] = first - id
+    return scores
   }
+  const made = new Set(order)
+  const last = [...pieces.keys()].filter((id) => isTrained(id) && !made.has(id))
+  for (const [n, id] of [...order, ...last].entries()) scores[id] = -n
   return scores
 }
 

@@ -67,11 +67,11 @@ const glm4 = byteLevelBy({
 })
 
 const RECIPES: Readonly<Record<TokenizerRecipe, readonly Step[]>> = {
-  llama: [firstOf(ifTekken, sequence(configuredSpacePrefix, hybridDna, firstOf(sentencePiece, llamaJson, byteLevel), codeLlama, smallGranite))],
+  llama: [firstOf(ifTekken, sequence(configuredSpacePrefix(), hybridDna, firstOf(sentencePiece, llamaJson, byteLevel), codeLlama, smallGranite))],
   byteLevel: [byteLevel],
   sentencePiece: [pieces],
   sentencePieceOrByteLevel: [firstOf(sentencePiece, byteLevel)],
-  sentencePieceWithPrefix: [pieces, configuredSpacePrefix],
+  sentencePieceWithPrefix: [pieces, configuredSpacePrefix(false)],
   arctic: [firstOf(arctic, rebuiltPieces, missingModel)],
   bert: [bert],
   chatGlm: [

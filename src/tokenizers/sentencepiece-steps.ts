@@ -13,7 +13,7 @@ import { byteLevel, hasByteLevel } from './byte-level-steps.js'
 import { addSpecial, addTable, noTokenizer, type Draft, type Step } from './draft.js'
 import { pieceTable, USUAL_LAYERS, type Layer } from './piece-tables.js'
 import { rebuildModel } from './rebuilt-model.js'
-import { readSentencePieceModel } from './sentencepiece-model.js'
+import { readSentencePieceModel, type SentencePieceModel } from './sentencepiece-model.js'
 import { TOKEN_TYPES } from './token-types.js'
 import { readVocabulary, type Vocabulary } from './tokenizer-json.js'
 import { isLlamaJson, llamaJsonTable, type TokenTable } from './vocabularies.js'
@@ -27,6 +27,20 @@ export function piecesWith(layers: readonly Layer[]): Step {
     const model = readSentencePieceModel(await draft.files.bytes(MODEL_FILE), MODEL_FILE)
     return finishPieces(draft, await pieceTable(draft.files, model, draft.vocabSize, layers))
   }
+}
+
+/** tokenizer.model and a family's layers, or what stands for both. @throws FileSystemError when nothing does */
+export async function modelWith(draft: Draft, layers: readonly Layer[]): Promise<{ model: SentencePieceModel; layers: readonly Layer[] }> {
+  const { files } = draft
+  if (files.has(MODEL_FILE)) return { model: readSentencePieceModel(await files.bytes(MODEL_FILE), MODEL_FILE), layers }
+  const vocabulary = await sentencePieceVocabulary(draft)
+  if (vocabulary === undefined) throw noTokenizer(draft, 'tokenizer.model, or a tokenizer.json that stands for one')
+  return rebuiltWith(draft, vocabulary, layers)
+}
+
+function rebuiltWith(draft: Draft, vocabulary: Vocabulary, layers: readonly Layer[]): { model: SentencePieceModel; layers: readonly Layer[] } {
+  draft.notes.push('there is no tokenizer.model: its pieces and scores were rebuilt from tokenizer.json (the reference converter stops here)')
+  return { model: rebuildModel(vocabulary), layers: [[async () => addedEntries(vocabulary), layers.at(-1)?.[1] ?? bySpecialLooks]] }
 }
 
 export const sentencePiece: Step = piecesWith(USUAL_LAYERS)
@@ -43,9 +57,8 @@ export function rebuiltPiecesWith(layers: readonly Layer[]): Step {
   return async (draft) => {
     const vocabulary = await sentencePieceVocabulary(draft)
     if (vocabulary === undefined) return false
-    draft.notes.push('there is no tokenizer.model: its pieces and scores were rebuilt from tokenizer.json (the reference converter stops here)')
-    const rule = layers.at(-1)?.[1] ?? bySpecialLooks
-    const table = await pieceTable(draft.files, rebuildModel(vocabulary), draft.vocabSize, [[async () => addedEntries(vocabulary), rule]])
+    const rebuilt = rebuiltWith(draft, vocabulary, layers)
+    const table = await pieceTable(draft.files, rebuilt.model, draft.vocabSize, rebuilt.layers)
     return finishPieces(draft, table)
   }
 }
@@ -59,7 +72,7 @@ export async function sentencePieceVocabulary({ files }: Draft): Promise<Vocabul
   return vocabulary !== undefined && isLlamaJson(vocabulary.json) ? vocabulary : undefined
 }
 
-export function addedEntries({ added }: Vocabulary): AddedEntry[] {
+function addedEntries({ added }: Vocabulary): AddedEntry[] {
   return [...added].map(([id, { content, special }]) => ({ id, content, special }))
 }
 
@@ -82,13 +95,16 @@ export async function missingModel(draft: Draft): Promise<boolean> {
   throw noTokenizer(draft, 'tokenizer.model, or a tokenizer.json that stands for one')
 }
 
-/** tokenizer_config.json's add_prefix_space, null being none. */
-export async function configuredSpacePrefix({ files, keyValues }: Draft): Promise<boolean> {
-  const file = 'tokenizer_config.json'
-  const add = (await files.json(file))?.get('add_prefix_space') ?? null
-  if (add !== null && typeof add !== 'boolean') throw new FormatError(`"add_prefix_space" is ${kindOf(add)}, true or false wanted.`, { file })
-  if (add !== null) keyValues.set('tokenizer.ggml.add_space_prefix', bool(add))
-  return add !== null
+/** tokenizer_config.json's add_prefix_space. @param nullIs  what null stands for; undefined: nothing is written then */
+export function configuredSpacePrefix(nullIs?: boolean): Step {
+  return async ({ files, keyValues }) => {
+    const file = 'tokenizer_config.json'
+    const given = (await files.json(file))?.get('add_prefix_space')
+    const add = given === null ? nullIs : given
+    if (add !== undefined && typeof add !== 'boolean') throw new FormatError(`"add_prefix_space" is ${kindOf(add)}, true or false wanted.`, { file })
+    if (add !== undefined) keyValues.set('tokenizer.ggml.add_space_prefix', bool(add))
+    return add !== undefined
+  }
 }
 
 /** A second reading for special tokens that no table of the first knew: ids of infill tokens, of which only eot has a key. */

@@ -32,6 +32,7 @@ function decodeStep(step: Json, file: string): Decode {
     if (type === 'Fuse') return (token) => token
     if (type === 'Replace') return replace(step.get('pattern'), textOr(step.get('content'), ''), file)
     if (type === 'Strip') return strip(textOr(step.get('content'), ' '), Number(step.get('start') ?? 0), Number(step.get('stop') ?? 0))
+    if (type === 'WordPiece') return wordPiece(step.get('cleanup') !== false)
     if (type === 'Metaspace')
       return metaspace(textOr(step.get('replacement'), '\u2581'), step.get('prepend_scheme') !== 'never' && step.get('add_prefix_space') !== false)
   }
@@ -82,6 +83,17 @@ function strip(content: string, start: number, stop: number): Decode {
     for (let i = 0; i < Math.min(stop, token.length) && content !== '' && text.endsWith(content); i++) text = text.slice(0, -content.length)
     return text
   }
+}
+
+/** What the cleanup of an English text takes away before punctuation and contractions. */
+const LOOSE: readonly (readonly [string, string])[] = [' .', ' ?', ' !', ' ,', " ' ", " n't", " 'm", ' do not', " 's", " 've", " 're"].map((text) => [
+  text,
+  text === " ' " ? "'" : text === ' do not' ? " don't" : text.slice(1),
+])
+
+/** WordPiece: a token that begins a text stays as it is, but for the cleanup. */
+function wordPiece(cleanup: boolean): Decode {
+  return (token) => (cleanup ? LOOSE.reduce((text, [loose, tight]) => text.replaceAll(loose, tight), token) : token)
 }
 
 function metaspace(replacement: string, dropsFirst: boolean): Decode {

@@ -89,7 +89,7 @@ async function listedPieces(draft: Draft): Promise<Realigned> {
   const flags = {
     precompiledCharsmap: model.precompiledCharsmap,
     addDummyPrefix: config?.get('add_prefix_space') !== false,
-    removeExtraWhitespaces: config?.get('clean_up_tokenization_spaces') === true,
+    removeExtraWhitespaces: model.removeExtraWhitespaces || config?.get('clean_up_tokenization_spaces') === true,
   }
   return { rows, model: flags, notes: [...vocabulary.notes, ...pieceNotes(vocabulary.file, model.pieces.length, rows.tokens.length, 0)] }
 }
