@@ -8,10 +8,11 @@
  */
 import type { Delta, LowRank } from '../core/delta.js'
 import { MismatchError, nameList, quoted } from '../core/errors.js'
+import type { JsonObject } from '../core/json.js'
 import { transposed, wholeMatrix, type MatrixView } from '../core/row-program.js'
 import { shapeText } from '../core/shape.js'
-import type { AdapterModule, ExpertPacking, ParameterChoice } from './adapter-file.js'
-import { TRANSPOSED_IN_CLASS, TRANSPOSED_ON_DISK } from './expert-layouts.js'
+import type { AdapterFile, AdapterModule, ExpertPacking, ParameterChoice } from './adapter-file.js'
+import { TRANSPOSED_IN_CLASS } from './expert-layouts.js'
 import { placeOf, rowSlice } from './factors.js'
 import type { ModulePaths } from './module-paths.js'
 import { findParameter, type StoredParameter } from './stored-parameters.js'
@@ -84,9 +85,7 @@ function readings(module: AdapterModule, choice: ParameterChoice, stored: Stored
 function expectsTurn({ turnsParameters }: AdapterModule, { isApart }: StoredParameter, { types }: ParameterFacts): boolean | undefined {
   if (isApart) return turnsParameters
   if (types === undefined) return undefined
-  const [inClass, onDisk] = [TRANSPOSED_IN_CLASS, TRANSPOSED_ON_DISK].map((known) => [...types].some((type) => known.has(type)))
-  if (onDisk === true) return turnsParameters === false ? true : undefined // class and checkpoint became different in transformers 5 only
-  return inClass === true ? true : turnsParameters
+  return [...types].some((type) => TRANSPOSED_IN_CLASS.has(type)) ? true : turnsParameters
 }
 
 /** Modules with several parameters are wrapped in the order of their definition: the innermost is the first. */
@@ -139,4 +138,24 @@ function fitsNone(module: AdapterModule, path: string, candidates: readonly Pick
     `A ${shapeText([A.rows, A.cols])} and B ${shapeText([B.rows, B.cols])} fit none of the parameters of ${quoted(path)} in the base (${found.join(', ')}).`,
     placeOf(module),
   )
+}
+
+/** `model_type` of the model and of its parts. */
+export function modelTypes(config: JsonObject | undefined): ReadonlySet<string> | undefined {
+  if (config === undefined) return undefined
+  const types = [config, ...config.values()].flatMap((part) => (part instanceof Map ? [part.get('model_type')] : []))
+  return new Set(types.filter((type) => typeof type === 'string'))
+}
+
+/** How B of fused experts is packed cannot be seen in it; who guesses wrong mixes up all experts. */
+export function packingWarnings({ fromUnsloth }: AdapterFile, parameters: readonly BoundParameter[], asked: ExpertPacking | undefined): string[] {
+  if (!parameters.some(({ assumesPacking }) => assumesPacking)) return []
+  if (asked === 'expert')
+    return [
+      'lora_B of the fused experts is read expert by expert, as asked: right for adapters that Unsloth trained before September 2026, wrong for all others',
+    ]
+  if (fromUnsloth !== true) return []
+  return [
+    'the adapter was trained with Unsloth and does not say how lora_B of its fused experts is packed; it is read as PEFT has it. Was it trained before September 2026, say --expert-major-b',
+  ]
 }

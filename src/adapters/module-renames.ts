@@ -5,7 +5,7 @@
  * need no model type; those that would fit other models too have one. Prefixes are not here (module-paths.ts), fused
  * experts have a table of their own (expert-layouts.ts).
  *
- * Law: transformers 5.23 conversion_mapping.py, checked by running all of its classes (docs/formats.md).
+ * Law: transformers 5.23 conversion_mapping.py, checked by running all of its classes (fixtures/make/module_names.py).
  */
 
 /** Names of one family of models. */
@@ -224,7 +224,7 @@ export const MODULE_RENAMES: readonly RenamedFamily[] = [
     ],
   },
   {
-    family: 'nomic_bert, gte, jina_embeddings_v3',
+    family: 'nomic_bert, gte, jina_embeddings_v3, hrm_text (their fused layers: expert-layouts.ts)',
     renames: [
       ['layers.#.self_attn.o_proj', 'encoder.layers.#.attn.out_proj'],
       ['layers.#.self_attn.o_proj', 'encoder.layers.#.mixer.out_proj'],
@@ -232,6 +232,10 @@ export const MODULE_RENAMES: readonly RenamedFamily[] = [
       ['layers.#.mlp.up_proj', 'encoder.layers.#.mlp.fc11'],
       ['layers.#.mlp.gate_proj', 'encoder.layers.#.mlp.fc12'],
       ['layers.#.mlp.down_proj', 'encoder.layers.#.mlp.fc2'],
+      ['self_attn.o_proj', 'attn.o_proj'],
+      ['layers.#.attn', 'encoder.layers.#.attn'],
+      ['layers.#.mixer', 'encoder.layers.#.mixer'],
+      ['layers.#.attention', 'encoder.layer.#.attention'],
       ['layers.#.mlp', 'encoder.layers.#.mlp'],
       ['layers.#.mlp', 'encoder.layer.#.mlp'],
     ],

@@ -10,9 +10,10 @@ import type { Adapter, Delta } from '../core/delta.js'
 import type { JsonObject } from '../core/json.js'
 import type { TensorInfo } from '../core/tensor-info.js'
 import type { AdapterFile, AdapterFolder, AdapterModule, FormatOptions } from './adapter-file.js'
-import { bindParameter, type BoundParameter, type ParameterFacts } from './bind-experts.js'
+import { bindParameter, modelTypes, packingWarnings, type BoundParameter, type ParameterFacts } from './bind-experts.js'
 import { bindModule, orientation } from './bind.js'
 import type { Bound } from './bound.js'
+import { findPieces, pieceDeltas, type Piece } from './bind-pieces.js'
 import { placeOf } from './factors.js'
 import { openAdapterFile } from './formats.js'
 import { ModulePaths } from './module-paths.js'
@@ -64,18 +65,22 @@ export function resolveTargets(file: AdapterFile, base: ReadonlyMap<string, Tens
   const parameters: BoundParameter[] = []
   const facts: ParameterFacts = { types, packing: expertMajorB ? 'expert' : undefined, taken: new Set() }
   const found: Found[] = []
+  const pieces: Piece[] = []
   for (const module of file.modules) {
     const parameter = module.parameters && bindParameter(module, paths, facts)
-    if (parameter !== undefined) parameters.push(parameter)
-    else {
-      const one = findWeight(module, base, paths) ?? findTied(module, file, base, likePeft, untied)
-      if (one === undefined) throw notFound(module, base, paths)
-      if (one !== 'shared') found.push(one)
+    if (parameter !== undefined) {
+      parameters.push(parameter)
+      continue
     }
+    const one = findWeight(module, base, paths) ?? findTied(module, file, base, likePeft, untied)
+    const some = one === undefined ? findPieces(module, paths) : []
+    if (some === undefined) throw notFound(module, base, paths)
+    pieces.push(...some)
+    if (one !== undefined && one !== 'shared') found.push(one)
   }
   const replaced = resizedBy(found)
   const seen = found.map(({ module, weight }) => ({ module, weight: module.kind === 'whole' ? weight : (replaced.get(weight.name) ?? weight) }))
-  for (const { module, weight } of seen) checkDtype(module, weight)
+  for (const { module, weight } of [...seen, ...pieces]) checkDtype(module, weight)
   checkBiases(file, seen, base)
   const transposedOnes = transposedModules(file, seen, base)
   const deltas = seen.flatMap(({ module, weight }) => bindModule(boundOf(module, weight, base, transposedOnes)))
@@ -83,31 +88,12 @@ export function resolveTargets(file: AdapterFile, base: ReadonlyMap<string, Tens
     file.ensuresTie === true && !likePeft ? { ...delta, keepsTie: true } : delta,
   )
   const merged = likePeft ? all.map((delta): Delta => ({ ...delta, keepsTie: delta.keepsTie === true || delta.variant !== 'replace' })) : all
-  checkTwice(merged, likePeft)
+  const fused = pieceDeltas(pieces)
+  checkTwice([...merged, ...fused.filter(({ target }, i) => fused.findIndex((other) => other.target === target) === i)], likePeft)
   const note = renameNote(seen)
   const notes = note === undefined ? file.notes : [...file.notes, note]
-  const warnings = packingWarnings(file, parameters, expertMajorB)
-  return { label: file.label, kind: file.kind, deltas: merged, untied, takes: file.takes ?? [], files: file.files, notes, warnings }
-}
-
-/** `model_type` of the model and of its parts. */
-function modelTypes(config: JsonObject | undefined): ReadonlySet<string> | undefined {
-  if (config === undefined) return undefined
-  const types = [config, ...config.values()].flatMap((part) => (part instanceof Map ? [part.get('model_type')] : []))
-  return new Set(types.filter((type) => typeof type === 'string'))
-}
-
-/** How B of fused experts is packed cannot be seen in it; who guesses wrong mixes up all experts. */
-function packingWarnings({ fromUnsloth }: AdapterFile, parameters: readonly BoundParameter[], expertMajorB: boolean): string[] {
-  if (!parameters.some(({ assumesPacking }) => assumesPacking)) return []
-  if (expertMajorB)
-    return [
-      'lora_B of the fused experts is read expert by expert, as asked: right for adapters that Unsloth trained before September 2026, wrong for all others',
-    ]
-  if (fromUnsloth !== true) return []
-  return [
-    'the adapter was trained with Unsloth and does not say how lora_B of its fused experts is packed; it is read as PEFT has it. Was it trained before September 2026, say --expert-major-b',
-  ]
+  const warnings = packingWarnings(file, parameters, facts.packing)
+  return { label: file.label, kind: file.kind, deltas: [...merged, ...fused], untied, takes: file.takes ?? [], files: file.files, notes, warnings }
 }
 
 function boundOf(module: AdapterModule, weight: TensorInfo, base: ReadonlyMap<string, TensorInfo>, transposedOnes: ReadonlySet<AdapterModule>): Bound {
