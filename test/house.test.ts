@@ -12,6 +12,7 @@ const MAY_IMPORT: ReadonlyMap<string, readonly string[]> = new Map([
   ['core', []],
   ['formats', ['core']],
   ['sources', ['core', 'formats']],
+  ['quantized', ['core', 'formats']],
   ['adapters', ['core', 'formats']],
   ['tokenizers', ['core', 'formats']],
   ['architectures', ['core']],

@@ -33,6 +33,7 @@ export function ggufOptions(model: string, flags: GgufFlags): GgufOptions {
     receipt: flags.receipt,
     clampOverflow: flags.clampOverflow,
     ...adapterOptions(flags),
+    dequantizeBase: flags.dequantizeBase,
   }
 }
 

@@ -53,6 +53,7 @@ async function merge(paths: readonly string[], flags: MergeFlags, context: Comma
     receipt: flags.receipt,
     clampOverflow: flags.clampOverflow,
     ...adapterOptions(flags),
+    dequantizeBase: flags.dequantizeBase,
   })
   return runPlan(plan, flags, context)
 }

@@ -25,6 +25,7 @@ export interface CommonFlags {
   readonly enableLora?: string
   readonly fanInFanOut?: boolean
   readonly expertMajorB?: boolean
+  readonly dequantizeBase?: boolean
   readonly debug?: boolean
 }
 
@@ -90,6 +91,7 @@ export function addCommonOptions(command: Command): Command {
     .option('--fan-in-fan-out', 'square matrices are stored (in x out), where a loralib adapter does not say it')
     .option('--no-fan-in-fan-out', 'square matrices are stored (out x in), where a loralib adapter does not say it')
     .option('--expert-major-b', 'lora_B of fused experts is packed expert by expert: Unsloth before September 2026, when the adapter does not say')
+    .option('--dequantize-base', 'read a base that is stored quantized (4 bits, 8 bits) as plain numbers, and merge into those')
     .option('--clamp-overflow', 'clamp values that the output type cannot hold, instead of refusing')
     .option('--dry-run', 'print the plan and write nothing')
     .option('--json', 'write events and results as JSON lines to stdout, and nothing else there')

@@ -2,6 +2,7 @@
 import type { ByteDescriptor, Folder } from './bytes.js'
 import type { JsonObject } from './json.js'
 import type { KeyValue } from './key-value.js'
+import type { RowProgram } from './row-program.js'
 import type { TensorInfo } from './tensor-info.js'
 
 /** One file of weights. */
@@ -23,6 +24,21 @@ export interface GgufFacts {
   readonly parts: readonly { readonly source: ByteDescriptor; readonly dataStart: number }[]
 }
 
+/** What a model that is stored quantized is, where its tensors are read as plain numbers. */
+export interface DequantizedFacts {
+  /** How it is stored, for people: `GPTQ`. */
+  readonly title: string
+  /** By name, the programs of quantized tensors. Their entries in `Model.tensors` say what they are; bytes of their own they have none. */
+  readonly programs: ReadonlyMap<string, RowProgram>
+  /** All tensors of the files, in their order, as they are stored. */
+  readonly stored: ReadonlyMap<string, TensorInfo>
+  /** Whether blocks of a type that GGUF has too go into it as they are. */
+  readonly keepsBlocks: boolean
+  /** Fields of config.json, at its root or in a part of it, and files beside it, that are true of the stored form only. */
+  readonly configFields: readonly string[]
+  readonly files: readonly string[]
+}
+
 export interface Model {
   /** As the user named it, for messages. */
   readonly label: string
@@ -40,4 +56,6 @@ export interface Model {
   readonly litgpt?: true
   /** Set when the base is a GGUF; its tensors have GGUF names then. */
   readonly gguf?: GgufFacts
+  /** Set when tensors are stored quantized, and read as plain numbers. */
+  readonly dequantized?: DequantizedFacts
 }

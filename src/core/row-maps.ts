@@ -6,7 +6,10 @@
 import { InternalError } from './errors.js'
 import { inRows, programShape, rowsOf, transposed, type MatrixView, type RowProgram } from './row-program.js'
 import { elementCount } from './shape.js'
+import { transposedCodes, type PackedCodes } from './packed-codes.js'
 import { isPlainFloat } from './dtypes.js'
+
+type Blockwise = Extract<RowProgram, { op: 'blockwise' }>
 
 /** Rows [first, first + rows) of a program. */
 export function rowRange(program: RowProgram, first: number, rows: number): RowProgram {
@@ -26,6 +29,10 @@ export function rowRange(program: RowProgram, first: number, rows: number): RowP
       return stackRange(program.parts, first, rows)
     case 'fill':
       return { ...program, rows }
+    case 'codes':
+      return first % program.codes.packRows === 0 ? { op: 'codes', codes: codesRange(program.codes, first, rows) } : sliced(program, first, rows)
+    case 'blockwise':
+      return blockwiseRange(program, first, rows)
     default:
       return sliced(program, first, rows)
   }
@@ -51,6 +58,10 @@ export function transpose(program: RowProgram): RowProgram {
       return { ...program, input: transpose(program.input) }
     case 'transpose':
       return program.input
+    case 'codes':
+      return { op: 'codes', codes: transposedCodes(program.codes) }
+    case 'blockwise':
+      return transposedBlocks(program)
     case 'fill':
       return { op: 'fill', rows: own.cols, cols: own.rows, value: program.value }
     default:
@@ -95,6 +106,30 @@ export function rearranged(program: RowProgram, view: readonly number[], { start
 
 function sliced(input: RowProgram, first: number, rows: number): RowProgram {
   return { op: 'sliceRows', input, shape: [programShape(input).rows], starts: [first], sizes: [rows] }
+}
+
+function codesRange(codes: PackedCodes, first: number, rows: number): PackedCodes {
+  return { ...codes, rows, offset: codes.offset + (first / codes.packRows) * codes.rowStride }
+}
+
+/** A range that begins with a block, or lies in one. */
+function blockwiseRange(program: Blockwise, first: number, rows: number): RowProgram {
+  const { input, grid, blockRows, matrixRows } = program
+  const matrix = Math.floor(first / matrixRows)
+  const start = first - matrix * matrixRows
+  const isInOne = Math.floor(start / blockRows) === Math.floor((start + rows - 1) / blockRows)
+  if (rows === 0 || start + rows > matrixRows || (start % blockRows !== 0 && !isInOne)) return sliced(program, first, rows)
+  const gridRows = programShape(grid).rows / (programShape(input).rows / matrixRows)
+  const own = rowRange(grid, matrix * gridRows + Math.floor(start / blockRows), isInOne ? 1 : Math.ceil(rows / blockRows))
+  return { ...program, input: rowRange(input, first, rows), grid: own, matrixRows: rows }
+}
+
+/** Blocks of one matrix the other way round. */
+function transposedBlocks(program: Blockwise): RowProgram {
+  const { input, grid, blockRows, blockCols, matrixRows, groups } = program
+  const { rows, cols } = programShape(program)
+  if (groups !== undefined || matrixRows !== rows) return { op: 'transpose', input: program }
+  return { ...program, input: transpose(input), grid: transpose(grid), blockRows: blockCols, blockCols: blockRows, matrixRows: cols }
 }
 
 function viewRange(view: MatrixView, first: number, rows: number): MatrixView {

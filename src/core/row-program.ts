@@ -7,6 +7,7 @@
  * Rows and columns are those of core/shape.ts: a tensor of one dimension is one column.
  */
 import { InternalError } from './errors.js'
+import { rowsAtOnce, storedParts, type Blocks, type PackedCodes } from './packed-codes.js'
 import { elementCount, rowShape, type RowShape } from './shape.js'
 import type { TensorInfo } from './tensor-info.js'
 
@@ -61,6 +62,10 @@ export type RowProgram =
   | { readonly op: 'addConstant'; readonly input: RowProgram; readonly value: number }
   /** A function of each element (src/engine/operations-values.ts). */
   | { readonly op: 'apply'; readonly input: RowProgram; readonly function: ElementFunction }
+  /** Codes of a quantized tensor, each as the number that it stands for. */
+  | { readonly op: 'codes'; readonly codes: PackedCodes }
+  /** `input * grid`, `input / grid` or `input - grid`, where the grid has one number for each block of the input: scales and zero points. */
+  | ({ readonly op: 'blockwise'; readonly by: 'times' | 'over' | 'minus'; readonly input: RowProgram; readonly grid: RowProgram } & Blocks)
   /** `input` rounded to a narrow type and widened again: what a 16-bit file between two steps does to values. */
   | { readonly op: 'round'; readonly input: RowProgram; readonly type: 'f16' | 'bf16' }
   /** A factor, widened to f32; NaN and infinity are refused, which no trained adapter has. */
@@ -114,6 +119,17 @@ const OPERATIONS: { readonly [O in RowProgram['op']]: Operation<Extract<RowProgr
   fill: { shape: ({ rows, cols }) => ({ rows, cols }), inputs: () => [], reads: () => [], group: () => 1 },
   addConstant: sameShape(),
   apply: sameShape(),
+  codes: {
+    shape: ({ codes: { rows, cols } }) => ({ rows, cols }),
+    inputs: () => [],
+    reads: ({ codes }) => storedParts(codes),
+    group: ({ codes }) => rowsAtOnce(codes),
+  },
+  blockwise: {
+    ...sameShape(),
+    inputs: ({ input, grid }) => [input, grid],
+    reads: ({ groups }) => (groups === undefined ? [] : [groups]),
+  },
   round: sameShape(),
   view: { shape: ({ view: { rows, cols } }) => ({ rows, cols }), inputs: () => [], reads: ({ view }) => [view.tensor], group: () => 1 },
   product: {

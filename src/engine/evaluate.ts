@@ -24,12 +24,12 @@ import {
   evaluateReshape,
   evaluateScale,
   evaluateStack,
-  type Bench,
 } from './operations-adapters.js'
 import { gatherRows, packedFactor, viewRows, type Desk } from './factor-rows.js'
 import { giveBack, takeNonFinite } from './non-finite.js'
 import { evaluatePermuteRows, evaluateSliceRows } from './operations-rows.js'
 import { evaluateAddConstant, evaluateApply, evaluateTranspose } from './operations-values.js'
+import { evaluateBlockwise, evaluateCodes, type PackedBench } from './operations-packed.js'
 import type { TileReader } from './tile-reader.js'
 
 const F32_INFINITY = 0x7f80_0000
@@ -37,7 +37,7 @@ const F32_INFINITY = 0x7f80_0000
 type LowRank = Extract<RowProgram, { op: 'lowRank' }>
 
 /** Evaluates programs for one worker. Not reentrant: its buffers lie on the stack of the worker's arena. */
-export class Evaluator implements Bench, Desk {
+export class Evaluator implements PackedBench, Desk {
   /** What merging did since `beginMeasure`. */
   readonly norms: Norms = { delta: 0, weight: 0 }
   readonly losses: Losses = { changed: 0, lost: 0 }
@@ -91,6 +91,10 @@ export class Evaluator implements Bench, Desk {
         return evaluateAddConstant(this, program, first, into)
       case 'apply':
         return evaluateApply(this, program, first, into)
+      case 'codes':
+        return evaluateCodes(this, program, first, into)
+      case 'blockwise':
+        return evaluateBlockwise(this, program, first, into)
       case 'round':
         return this.round(program, first, into)
       case 'view':
@@ -139,6 +143,10 @@ export class Evaluator implements Bench, Desk {
   addMeasured(into: Float32Array, delta: Float32Array, cols: number): void {
     if (this.narrow !== undefined) this.arithmetic.countLost(this.narrow, into, delta, this.losses)
     this.arithmetic.addDelta(into, delta, cols, this.norms)
+  }
+
+  bytes({ source, offset }: TensorInfo, into: Uint8Array, position: number): void {
+    this.reader.read(source, into, offset + position)
   }
 
   private round({ input, type }: Extract<RowProgram, { op: 'round' }>, first: number, into: Float32Array): void {

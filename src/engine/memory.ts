@@ -85,6 +85,13 @@ function scratchBytes(program: RowProgram, rows: number): number {
         scratchBytes(program.base, rows) +
         program.deltas.reduce((sum, delta) => sum + scratchBytes(delta, rows), 0)
       )
+    case 'codes':
+      return (rows + program.codes.packRows) * Math.ceil(cols / program.codes.packCols) * program.codes.wordBytes + 4 * 2 ** program.codes.bits
+    case 'blockwise': {
+      const gridRows = Math.min(programShape(program.grid).rows, Math.ceil(rows / program.blockRows) + Math.ceil(rows / program.matrixRows) + 1)
+      const grid = gridRows * programShape(program.grid).cols * 4 + scratchBytes(program.grid, gridRows)
+      return cols * 4 + Math.max(scratchBytes(program.input, rows), grid)
+    }
     case 'round':
       return rows * cols * 2 + scratchBytes(program.input, rows)
     case 'sliceRows':

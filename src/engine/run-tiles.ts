@@ -13,6 +13,7 @@ import { checkRange, countNonFinite, countNonFiniteHalves } from '../quantize/ra
 import type { Workshop } from './arithmetic.js'
 import { Evaluator } from './evaluate.js'
 import { openFileSink } from './file-sink.js'
+import { moveMxfp4 } from './move-blocks.js'
 import { takeTile, tensorOfTile, writeRecord, type TileJob } from './tile-job.js'
 import { createTileReader, type TileReader } from './tile-reader.js'
 
@@ -62,7 +63,12 @@ class TileWorker {
     const { program } = tensor
     this.evaluator.beginMeasure(program.kind === 'rows' ? program.encode : 'f32')
     const mark = this.workshop.arena.mark()
-    const { output, position, nonFinite } = program.kind === 'bytes' ? this.copy(program.tensor, tensor, unit) : this.compute(program, tensor, unit)
+    const { output, position, nonFinite } =
+      program.kind === 'bytes'
+        ? this.copy(program.tensor, tensor, unit)
+        : program.moves === true
+          ? this.move(program, tensor, unit)
+          : this.compute(program, tensor, unit)
     this.sinkOf(tensor.file).write(output, tensor.offset + position)
     const digest = createHash('sha256').update(output).digest()
     const { norms, losses } = this.evaluator
@@ -87,6 +93,14 @@ class TileWorker {
     const output = this.workshop.arena.take(Math.min(tensor.tile, source.byteLength - from))
     this.reader.read(source.source, output, source.offset + from)
     return { output, position: from, nonFinite: countNonFiniteBytes(output, source) }
+  }
+
+  /** Blocks of numbers are never NaN or infinite here: their scales would have to be, which GGUF's do not know. */
+  private move(program: RowsProgram, tensor: PlannedTensor, first: number): { output: Uint8Array; position: number; nonFinite: number } {
+    const { rows, cols } = programShape(program.rows)
+    const output = this.workshop.arena.take(quantBytes(program.encode, Math.min(tensor.tile, rows - first) * cols))
+    moveMxfp4(this.reader, program.rows, first, output)
+    return { output, position: quantBytes(program.encode, first * cols), nonFinite: 0 }
   }
 
   private compute(program: RowsProgram, tensor: PlannedTensor, first: number): { output: Uint8Array; position: number; nonFinite: number } {

@@ -12,6 +12,7 @@ import { UsageError } from '../core/errors.js'
 import type { GgufFacts, Model } from '../core/model.js'
 import type { TensorInfo } from '../core/tensor-info.js'
 import type { WeightedAdapter } from '../merge/combine.js'
+import type { Task } from '../quantized/treatment.js'
 import { fileDigest } from '../sources/digest.js'
 import { openFolder } from '../sources/files.js'
 import { openGgufModel } from '../sources/gguf-model.js'
@@ -19,6 +20,7 @@ import { openModel } from '../sources/model.js'
 import type { TokenizerFiles } from '../plan/side-files.js'
 import { chooseTokenizer } from './choose-tokenizer.js'
 import type { AdapterOption, CommonOptions } from './options.js'
+import { openQuantizedBase, plainTensors, treatedBase } from './quantized-base.js'
 
 /** Base and adapters, opened. */
 export interface Inputs {
@@ -29,15 +31,18 @@ export interface Inputs {
   /** The prompt style that a LitGPT adapter was trained with, for a LitGPT base. */
   readonly promptStyle?: TokenizerFiles | undefined
   readonly decisions: readonly string[]
+  /** What the user should worry about. */
+  readonly warnings: readonly string[]
   /** Every file that was opened in the folders above so far, and that will be. */
   readonly consulted: ReadonlySet<ByteDescriptor>
 }
 
 /** @throws ToolkitError of whatever does not fit */
-export async function openInputs(basePath: string, adapters: readonly AdapterOption[], options: CommonOptions): Promise<Inputs> {
+export async function openInputs(basePath: string, adapters: readonly AdapterOption[], kind: Task['kind'], options: CommonOptions): Promise<Inputs> {
   const consulted = new Set<ByteDescriptor>()
   const base = await watchedModel(await openBase(basePath, adapters), consulted)
-  const known = adapters.length > 0 && base.gguf !== undefined ? knownToAdapters(base, base.gguf) : base.tensors
+  const quantized = await openQuantizedBase(base)
+  const known = adapters.length > 0 && base.gguf !== undefined ? knownToAdapters(base, base.gguf) : plainTensors(base, quantized)
   const opened: { weighted: WeightedAdapter; folder: Folder }[] = []
   for (const { path, weight = 1 } of adapters) {
     if (!Number.isFinite(weight)) throw new UsageError(`the weight of ${path} is ${weight}; a finite number is wanted.`)
@@ -48,19 +53,15 @@ export async function openInputs(basePath: string, adapters: readonly AdapterOpt
     const digests = adapters.length < 2 ? [] : await Promise.all(adapter.files.map((name) => fileDigest(join(place.folder, name))))
     opened.push({ weighted: { adapter: { ...adapter, label: path }, weight, digest: digests.join('+') }, folder })
   }
-  refuseUnusedOptions(
-    options,
-    opened.map(({ weighted }) => weighted),
-  )
-  if (base.gguf !== undefined) return { base, adapters: opened.map(({ weighted }) => weighted), tokenizer: undefined, decisions: [], consulted }
-  const chosen = await chooseTokenizer(
-    base,
-    opened.map(({ folder }) => folder),
-    options.tokenizer,
-  )
-  const styled = base.litgpt === true ? opened.find(({ folder }) => folder.has(PROMPT_STYLE)) : undefined
-  const promptStyle = styled && { folder: styled.folder, names: [PROMPT_STYLE] }
-  return { base, adapters: opened.map(({ weighted }) => weighted), ...chosen, promptStyle, consulted }
+  const weighted = opened.map((one) => one.weighted)
+  refuseUnusedOptions(options, weighted)
+  if (base.gguf !== undefined) return { base, adapters: weighted, tokenizer: undefined, decisions: [], warnings: [], consulted }
+  const folders = opened.map(({ folder }) => folder)
+  const treated = await treatedBase(base, quantized, { kind, adapters: weighted, folders, dequantize: options.dequantizeBase ?? false })
+  const chosen = await chooseTokenizer(treated.base, folders, options.tokenizer)
+  const styled = base.litgpt === true ? folders.find((folder) => folder.has(PROMPT_STYLE)) : undefined
+  const promptStyle = styled && { folder: styled, names: [PROMPT_STYLE] }
+  return { ...treated, adapters: weighted, tokenizer: chosen.tokenizer, promptStyle, decisions: [...treated.decisions, ...chosen.decisions], consulted }
 }
 
 /** LitGPT's name of how prompts are written. */

@@ -29,6 +29,8 @@ export interface CommonOptions {
   readonly fanInFanOut?: boolean | undefined
   /** B of fused experts is packed expert by expert, as Unsloth had it until September 2026: for adapters that do not say so themselves. */
   readonly expertMajorB?: boolean | undefined
+  /** Read the weights of a quantized base as plain numbers, whatever it loses against the model that it was made from. */
+  readonly dequantizeBase?: boolean | undefined
   /** Elements of one tile; for tests. Never changes a byte of the output. */
   readonly tileElements?: number | undefined
 }

@@ -27,7 +27,7 @@ const MOST_METADATA_BYTES = 8_388_608
  */
 export async function planMerge(options: MergeOptions): Promise<Plan> {
   if (options.adapters.length === 0) throw new UsageError('no adapter is given: nothing to merge.')
-  const { base, adapters, tokenizer, promptStyle, decisions, consulted } = await openInputs(options.base, options.adapters, options)
+  const { base, adapters, tokenizer, promptStyle, decisions, warnings, consulted } = await openInputs(options.base, options.adapters, 'merge', options)
   const kind = /\.safetensors$/i.test(options.out) ? 'safetensors' : TORCH_FILE.test(options.out) ? 'torch' : 'folder'
   const name = checkFileName(basename(resolve(options.out)))
   const root = kind === 'folder' ? options.out : dirname(resolve(options.out))
@@ -49,11 +49,12 @@ export async function planMerge(options: MergeOptions): Promise<Plan> {
       clampOverflow: options.clampOverflow,
       likePeft: options.likePeft,
       ...recordedFormat(options),
+      dequantizeBase: options.dequantizeBase,
     }),
     decisions,
   })
   refuseInputFiles(plan, [options.base, ...options.adapters.map(({ path }) => path), options.tokenizer ?? ''])
-  return { ...plan, consulted: [...consulted] }
+  return { ...plan, warnings: [...warnings, ...plan.warnings], consulted: [...consulted] }
 }
 
 /**
@@ -62,7 +63,8 @@ export async function planMerge(options: MergeOptions): Promise<Plan> {
  */
 export async function planGguf(options: GgufOptions): Promise<Plan> {
   if (options.vocabOnly === true && options.noVocab === true) throw new UsageError('--vocab-only and --no-vocab exclude each other.')
-  const { base, adapters, tokenizer, decisions, consulted } = await openInputs(options.model, options.adapters ?? [], options)
+  const kind = options.vocabOnly === true ? 'vocabulary' : 'convert'
+  const { base, adapters, tokenizer, decisions, warnings, consulted } = await openInputs(options.model, options.adapters ?? [], kind, options)
   const output = outputPlace(options)
   const quantize = await openQuantization(options.quantize)
   if (base.gguf !== undefined) return planFromGguf(options, { base: { ...base, gguf: base.gguf }, adapters, quantize, consulted })
@@ -99,11 +101,16 @@ export async function planGguf(options: GgufOptions): Promise<Plan> {
       clampOverflow: options.clampOverflow,
       likePeft: options.likePeft,
       ...recordedFormat(options),
+      dequantizeBase: options.dequantizeBase,
     }),
     decisions,
   })
   refuseInputFiles(plan, [options.model, ...(options.adapters ?? []).map(({ path }) => path), options.tokenizer ?? '', options.metadata ?? ''])
-  return { ...plan, consulted: [...consulted, ...(await descriptorsOf([options.metadata, options.quantize?.imatrix]))] }
+  return {
+    ...plan,
+    warnings: [...warnings, ...plan.warnings],
+    consulted: [...consulted, ...(await descriptorsOf([options.metadata, options.quantize?.imatrix]))],
+  }
 }
 
 async function descriptorsOf(paths: readonly (string | undefined)[]): Promise<ByteDescriptor[]> {

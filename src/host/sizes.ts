@@ -34,7 +34,7 @@ export interface MeasuredSizes extends Sizes {
 export async function ggufSizes(options: GgufOptions, measure: boolean): Promise<MeasuredSizes> {
   const { outtype } = options
   if (outtype === 'copy') throw new UsageError('--sizes tells of types; copy has none of its own.')
-  const { base, adapters, tokenizer } = await openInputs(options.model, options.adapters ?? [], options)
+  const { base, adapters, tokenizer } = await openInputs(options.model, options.adapters ?? [], 'convert', options)
   const quantize = await openQuantization(options.quantize)
   const fileTypes = outtype === undefined || outtype === 'auto' ? undefined : [outtype]
   let request: SizesRequest

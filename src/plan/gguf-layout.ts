@@ -8,6 +8,7 @@
 import { isEncodedType } from '../core/arithmetic.js'
 import { InternalError } from '../core/errors.js'
 import type { KeyValue } from '../core/key-value.js'
+import { movesMxfp4 } from '../core/mxfp4-rows.js'
 import { quantBytes, type QuantType } from '../core/quant-types.js'
 import type { RowProgram } from '../core/row-program.js'
 import { elementCount } from '../core/shape.js'
@@ -157,6 +158,7 @@ function planned(draft: GgufDraft, file: number, offset: number, tileElements: n
 function programOf({ name, type, program, importance }: GgufDraft): TensorProgram {
   if (program.op === 'read' && toQuantType(program.tensor.dtype) === type) return { kind: 'bytes', tensor: program.tensor }
   if (!isEncodedType(type)) throw new InternalError(`nothing encodes ${type}`, { tensor: name })
+  if (type === 'mxfp4' && movesMxfp4(program)) return { kind: 'rows', rows: program, encode: type, moves: true }
   return { kind: 'rows', rows: program, encode: type, ...(importance === undefined ? {} : { importance }) }
 }
 

@@ -23,6 +23,7 @@ import { MismatchError, UnsupportedError } from '../core/errors.js'
 import type { JsonObject } from '../core/json.js'
 import { inPlace, string, u32, type KeyValue } from '../core/key-value.js'
 import type { Model } from '../core/model.js'
+import { movesMxfp4 } from '../core/mxfp4-rows.js'
 import type { WeightedAdapter } from '../merge/combine.js'
 import { generalKeyValues } from '../model-card/general.js'
 import { countParameters } from '../model-card/size-label.js'
@@ -110,13 +111,13 @@ export function asksForQuantizer({ options, imatrix, overrides }: Omit<QuantizeR
 }
 
 /** In the reference's order; a key that two of them write keeps the first one's place and has the last one's value. */
-function keyValuesOf({ architecture, hparams, general, tables }: GgufSource, fileType: ConverterFileType): KeyValue[] {
+function keyValuesOf({ architecture, hparams, general, tables, merged }: GgufSource, fileType: ConverterFileType): KeyValue[] {
   return inPlace([
     { key: 'general.architecture', value: string(architecture.gguf) },
     ...earlyKeyValues(architecture, hparams),
     { key: 'general.type', value: string('model') },
     ...general.keyValues,
-    ...architectureKeyValues(architecture, hparams, ALL_FILE_TYPES[fileType].id),
+    ...architectureKeyValues(architecture, hparams, ALL_FILE_TYPES[statedType(merged, fileType)].id),
     { key: 'general.quantization_version', value: u32(2) },
     ...(tables?.keyValues ?? [{ key: 'tokenizer.ggml.model', value: string('none') }]),
   ])
@@ -136,20 +137,24 @@ function modelFolder({ label, config, folder, litgpt }: Model): { config: JsonOb
       { file: label },
     )
   }
-  if (config.get('quantization_config') !== undefined && config.get('quantization_config') !== null) {
-    throw new UnsupportedError('the weights are quantized already (quantization_config); use the 16-bit model that they were made from.', {
-      file: 'config.json',
-    })
-  }
   return { config, folder }
 }
 
-/** The first tensor of two or more dimensions decides, as the reference has it: f16 unless it is bf16. */
-export function autoType({ tensors }: MergedModel): 'f16' | 'bf16' {
-  for (const { base } of tensors.values()) {
-    if (base.shape.length >= 2 && (base.dtype === 'BF16' || base.dtype === 'F16')) return base.dtype === 'BF16' ? 'bf16' : 'f16'
+/**
+ * The first tensor of two or more dimensions decides, as the reference has it: f16 unless it is bf16. Of a model that is stored quantized it looks at the files,
+ * where scales count too; once adapters are merged, at what a merged folder would hold.
+ */
+export function autoType({ tensors, dequantized, adapters }: MergedModel): 'f16' | 'bf16' {
+  const stored = adapters.length === 0 ? dequantized?.stored.values() : undefined
+  for (const { shape, dtype } of stored ?? [...tensors.values()].map(({ base }) => base)) {
+    if (shape.length >= 2 && (dtype === 'BF16' || dtype === 'F16')) return dtype === 'BF16' ? 'bf16' : 'f16'
   }
   return 'f16'
+}
+
+/** What the converter calls a file of a type: one that keeps its blocks of MXFP4 is of that type, unless it is quantized further. */
+export function statedType({ dequantized }: MergedModel, fileType: AnyFileType): AnyFileType {
+  return dequantized?.keepsBlocks === true && (fileType === 'f32' || fileType === 'f16' || fileType === 'bf16') ? 'mxfp4' : fileType
 }
 
 /** Shapes of all tensors, and the values of those that decide something, unless an adapter changes them. */
@@ -209,17 +214,22 @@ function checkTokens({ tokenCount }: TokenTables, converted: readonly ConvertedT
 
 /** What the file between the reference's two steps is: f32 where adapters were added or the base is f32, else the base's own type. */
 function intermediateType(merged: MergedModel): ConverterFileType {
-  const [first] = [...merged.tensors.values()].filter(({ base }) => base.shape.length >= 2)
+  const [first] = [...merged.tensors.values()].filter(({ base }) => base.shape.length >= 2 && merged.dequantized?.programs.has(base.name) !== true)
   return merged.adapters.length > 0 || first?.base.dtype === 'F32' ? 'f32' : autoType(merged)
 }
 
+/** Stored blocks of MXFP4 stay what they are, and come first, as the reference writes them. */
 function draftsOf(converted: readonly ConvertedTensor[], merged: MergedModel, fileType: ConverterFileType): GgufDraft[] {
-  return converted.map(({ name, shape, kind, program, from }) => ({
-    name,
-    shape,
-    type: converterType(fileType, tensorTypeRule({ kind, shape }) === 'alwaysF32', shape.at(-1) ?? 1, name),
-    program,
-    from,
-    applied: from.flatMap((source) => merged.tensors.get(source)?.applied ?? []),
-  }))
+  const moves = ({ program }: ConvertedTensor): boolean => merged.dequantized?.keepsBlocks === true && movesMxfp4(program)
+  return [...converted.filter(moves), ...converted.filter((tensor) => !moves(tensor))].map((tensor) => {
+    const { name, shape, kind, program, from } = tensor
+    return {
+      name,
+      shape,
+      type: moves(tensor) ? 'mxfp4' : converterType(fileType, tensorTypeRule({ kind, shape }) === 'alwaysF32', shape.at(-1) ?? 1, name),
+      program,
+      from,
+      applied: from.flatMap((source) => merged.tensors.get(source)?.applied ?? []),
+    }
+  })
 }

@@ -7,7 +7,7 @@ import type { Backwards } from '../architectures/backwards.js'
 import { isReadableType } from '../core/arithmetic.js'
 import { InternalError, nameList, UnsupportedError } from '../core/errors.js'
 import { lastPart } from '../core/paths.js'
-import type { Model } from '../core/model.js'
+import type { DequantizedFacts, Model } from '../core/model.js'
 import { isArray, isObject, type JsonObject } from '../core/json.js'
 import { programShape, type RowProgram } from '../core/row-program.js'
 import { elementCount, rowShape } from '../core/shape.js'
@@ -34,6 +34,8 @@ export interface MergedModel {
   /** Fields of config.json that are others than the base's. */
   readonly config: ConfigChanges
   readonly notes: readonly string[]
+  /** The base's: what is stored otherwise than it is read. */
+  readonly dequantized: DequantizedFacts | undefined
 }
 
 export type ConfigChanges = ReadonlyMap<'tie_word_embeddings' | 'vocab_size', boolean | number>
@@ -45,7 +47,12 @@ export type ConfigChanges = ReadonlyMap<'tie_word_embeddings' | 'vocab_size', bo
  */
 export function mergeModel(model: Model, given: readonly WeightedAdapter[], backwards?: Backwards): MergedModel {
   const { adapters, deltas, notes } = combineAdapters(given)
-  const untied = untiedTensors(model, adapters, deltas)
+  const origins = untiedOrigins(model, adapters, deltas)
+  const untied = new Map<string, TensorInfo>()
+  for (const [name, shared] of origins) {
+    const tensor = model.tensors.get(shared)
+    if (tensor !== undefined) untied.set(name, { ...tensor, name })
+  }
   if (model.gguf !== undefined)
     checkGguf(
       model,
@@ -65,7 +72,7 @@ export function mergeModel(model: Model, given: readonly WeightedAdapter[], back
         tensor: name,
       })
     }
-    const read: RowProgram = { op: 'read', tensor: base }
+    const read = storedProgram(model, base, origins.get(name) ?? name)
     const program = own.length > 0 && back !== undefined ? back.toGguf(mergedProgram(back.original, own)) : mergedProgram(read, own)
     tensors.set(name, { base: resized(base, program), program, applied: own.map(appliedDelta) })
   }
@@ -78,7 +85,18 @@ export function mergeModel(model: Model, given: readonly WeightedAdapter[], back
     digest,
   }))
   const config = configChanges(model, tensors, untied)
-  return { tensors, adapters: planned, config, notes: [...given.flatMap(({ adapter }) => adapter.notes), ...notes, ...configNotes(config)] }
+  return {
+    tensors,
+    adapters: planned,
+    config,
+    dequantized: model.dequantized,
+    notes: [...given.flatMap(({ adapter }) => adapter.notes), ...notes, ...configNotes(config)],
+  }
+}
+
+/** A tensor's own values. @param origin  its name, or that of the tensor that it was shared with */
+function storedProgram({ dequantized }: Model, tensor: TensorInfo, origin: string): RowProgram {
+  return dequantized?.programs.get(origin) ?? { op: 'read', tensor }
 }
 
 /** One sentence per adapter, for the user. */
@@ -100,18 +118,17 @@ function appliedDelta({ delta, weight, adapter }: WeightedDelta): AppliedDelta {
 
 /**
  * Tensors of their own for outputs that the base shares with its embedding, where adapters make the two differ: those that
- * adapters name, and those that keep the base's values while the embedding changes.
+ * adapters name, and those that keep the base's values while the embedding changes. By name, with that of the embedding.
  */
-function untiedTensors(
+function untiedOrigins(
   { tensors, config }: Model,
   adapters: readonly WeightedAdapter[],
   deltas: ReadonlyMap<string, readonly WeightedDelta[]>,
-): ReadonlyMap<string, TensorInfo> {
-  const untied = new Map<string, TensorInfo>()
+): ReadonlyMap<string, string> {
+  const untied = new Map<string, string>()
   for (const { adapter } of adapters) {
     for (const [name, shared] of adapter.untied ?? []) {
-      const tensor = tensors.get(shared)
-      if (tensor !== undefined) untied.set(name, { ...tensor, name })
+      if (tensors.has(shared)) untied.set(name, shared)
     }
   }
   const embedding = tiedEmbedding(tensors)
@@ -121,8 +138,7 @@ function untiedTensors(
     isArray(architectures) && architectures.some((one) => typeof one === 'string' && /(?:ForCausalLM|LMHeadModel|ForConditionalGeneration)$/.test(one))
   const changes = deltas.get(embedding.name)?.some(({ delta }) => delta.keepsTie !== true) ?? false
   if (!hasHead || !changes) return untied
-  const name = untiedName('lm_head', embedding.name)
-  return untied.set(name, { ...embedding, name })
+  return untied.set(untiedName('lm_head', embedding.name), embedding.name)
 }
 
 /** Merging into a GGUF changes values only: it can neither give the output a tensor of its own nor the vocabulary another size. */

@@ -10,7 +10,7 @@ import { rowShape } from '../core/shape.js'
 import { defaultFileName, fillTemplate } from '../model-card/file-name.js'
 import { ALL_FILE_TYPES, isConverterFileType, type AnyFileType } from '../quantize/file-types.js'
 import { layOutGguf, type SplitLimits } from './gguf-layout.js'
-import { asksForQuantizer, autoType, draftGguf, readGgufSource, type GgufSource, type GgufSourceRequest } from './gguf-source.js'
+import { asksForQuantizer, autoType, draftGguf, readGgufSource, statedType, type GgufSource, type GgufSourceRequest } from './gguf-source.js'
 import { mergeDecisions, mergeWarnings } from './merged-tensors.js'
 import { nameWarnings } from './name-warnings.js'
 import { planModelfile } from './plan-modelfile.js'
@@ -45,8 +45,9 @@ export async function planGguf(request: GgufRequest): Promise<Plan> {
   const { architecture, merged, tables, general, config, folder } = source
   const fileType = request.outtype === 'auto' ? autoType(merged) : request.outtype
   const { drafts, keyValues, notes } = draftGguf(source, fileType, quantize)
-  const name = fileName(request, general, fileType)
   const isConverters = isConverterFileType(fileType) && !asksForQuantizer(quantize)
+  const stated = isConverters ? statedType(merged, fileType) : fileType
+  const name = fileName(request, general, stated)
   const { files, tensors, target } = layOutGguf({
     drafts,
     keyValues,
@@ -72,7 +73,7 @@ export async function planGguf(request: GgufRequest): Promise<Plan> {
     keyValues,
     clampOverflow: request.clampOverflow ?? false,
     decisions: [
-      `${architecture.gguf} (${tensors.length} tensors), type ${ALL_FILE_TYPES[fileType].name}${request.outtype === 'auto' ? ' (auto)' : ''}`,
+      `${architecture.gguf} (${tensors.length} tensors), type ${ALL_FILE_TYPES[stated].name}${request.outtype === 'auto' ? ' (auto)' : ''}`,
       ...(request.decisions ?? []),
       ...mergeDecisions(merged),
       ...merged.notes,
@@ -83,7 +84,7 @@ export async function planGguf(request: GgufRequest): Promise<Plan> {
       ...general.notes,
       ...(modelfile?.notes ?? []),
     ],
-    warnings: [...nameWarnings(name, fileType), ...mergeWarnings(request.adapters, merged)],
+    warnings: [...nameWarnings(name, stated), ...mergeWarnings(request.adapters, merged)],
     options: request.options,
   }
 }

@@ -131,7 +131,7 @@ function layOut(
 }
 
 function plannedTensor({ base, program, applied }: MergedTensor, dtype: Dtype, file: number, offset: number, tileElements: number | undefined): PlannedTensor {
-  const unchanged = applied.length === 0 && dtype === base.dtype
+  const unchanged = applied.length === 0 && dtype === base.dtype && program.op === 'read'
   const made: TensorProgram = unchanged || !isPlainFloat(dtype) ? { kind: 'bytes', tensor: base } : { kind: 'rows', rows: program, encode: ENCODED[dtype] }
   const bytes = made.kind === 'bytes' ? base.byteLength : programSize(made) * elementBytes(dtype)
   return {
@@ -165,10 +165,12 @@ async function sideFiles(
   files: readonly PlannedFile[],
   tensors: readonly PlannedTensor[],
 ): Promise<SideFile[]> {
-  const written = new Set([...files.map(({ name }) => name), ...(receipt === undefined ? [] : [receipt]), 'config.json'])
+  const outdated = base.dequantized?.files ?? []
+  const written = new Set([...files.map(({ name }) => name), ...(receipt === undefined ? [] : [receipt]), 'config.json', ...outdated])
   const others = [tokenizer, promptStyle].flatMap((one) => one ?? [])
   const side = await copiedFiles(base.folder, others, written)
-  if (base.folder !== undefined && base.config !== undefined) side.push(await mergedConfig(base.folder, dtype, changes))
+  if (base.folder !== undefined && base.config !== undefined)
+    side.push(await mergedConfig(base.folder, { dtype, changes, removed: base.dequantized?.configFields ?? [] }))
   if (files.length > 1 && base.litgpt !== true) side.push({ name: INDEX_NAME, stage: 'after', content: { kind: 'text', text: indexText(files, tensors) } })
   return side
 }

@@ -13,7 +13,14 @@ export type TensorProgram =
   /** The source's bytes, unchanged: untouched means identical. */
   | { readonly kind: 'bytes'; readonly tensor: TensorInfo }
   /** f32 rows of the program, rounded once into the type. */
-  | { readonly kind: 'rows'; readonly rows: RowProgram; readonly encode: EncodedType; readonly importance?: Float32Array }
+  | {
+      readonly kind: 'rows'
+      readonly rows: RowProgram
+      readonly encode: EncodedType
+      readonly importance?: Float32Array
+      /** The rows are stored as blocks of this type already, and moved as they are. */
+      readonly moves?: true
+    }
 
 /** An adapter's part in one output tensor, for people and receipts. */
 export interface AppliedDelta {

@@ -2,6 +2,7 @@
 import { readAll, type Folder } from '../core/bytes.js'
 import type { PlainFloat } from '../core/dtypes.js'
 import { decodeUtf8 } from '../core/json.js'
+import { withField, withoutField } from './config-text.js'
 import type { SideFile } from './plan.js'
 
 /** Weights, indexes, training state and other tools' outputs: everything in a model folder that the merged model must not inherit. */
@@ -44,20 +45,24 @@ export async function copiedFiles(base: Folder | undefined, others: readonly Tok
   return files
 }
 
-/** config.json of the merged model: the base's, with the dtype that was written where it names one, and what adapters change. */
-export async function mergedConfig(folder: Folder, dtype: PlainFloat | undefined, changes: ReadonlyMap<string, boolean | number>): Promise<SideFile> {
+/** What is edited in config.json. */
+export interface ConfigEdits {
+  /** The dtype that was written, where the config names one. */
+  readonly dtype: PlainFloat | undefined
+  readonly changes: ReadonlyMap<string, boolean | number>
+  /** Fields that are true of the base only. */
+  readonly removed: readonly string[]
+}
+
+/** config.json of the merged model: the base's, with the dtype that was written where it names one, and what merging changes. */
+export async function mergedConfig(folder: Folder, { dtype, changes, removed }: ConfigEdits): Promise<SideFile> {
   const source = await folder.open('config.json')
-  if (dtype === undefined && changes.size === 0) return { name: 'config.json', stage: 'before', content: { kind: 'copy', source: source.descriptor } }
+  if (dtype === undefined && changes.size === 0 && removed.length === 0)
+    return { name: 'config.json', stage: 'before', content: { kind: 'copy', source: source.descriptor } }
   // edited as text, so that numbers keep their digits and keys their order
   let text = decodeUtf8(await readAll(source, MOST_CONFIG_BYTES), 'config.json')
+  for (const key of removed) text = withoutField(text, key)
   if (dtype !== undefined) text = text.replace(DTYPE_FIELD, (_, key: string, colon: string) => `"${key}"${colon}"${DTYPE_NAMES[dtype]}"`)
   for (const [key, value] of changes) text = withField(text, key, value)
   return { name: 'config.json', stage: 'before', content: { kind: 'text', text } }
-}
-
-/** Sets a field wherever the text has it (a part for the text model repeats some), else first of all. */
-function withField(text: string, key: string, value: boolean | number): string {
-  const field = new RegExp(`"${key}"(\\s*:\\s*)(?:true|false|null|\\d+)`, 'g')
-  const changed = text.replace(field, (_, colon: string) => `"${key}"${colon}${value}`)
-  return field.test(text) ? changed : text.replace('{', () => `{\n  "${key}": ${value},`)
 }
