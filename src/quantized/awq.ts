@@ -7,7 +7,7 @@
  * Law: transformers 5.23 awq.py, AutoAWQ `dequantize_gemm`: (code - zero) * scale. There in f16; here in f32.
  */
 import { FormatError, quoted } from '../core/errors.js'
-import { textOr } from '../core/json.js'
+import { kindOf, textOr } from '../core/json.js'
 import type { RowProgram } from '../core/row-program.js'
 import type { TensorInfo } from '../core/tensor-info.js'
 import { matrixShape, requireDtype, requireShape, type Checkpoint, type LogicalTensor } from './checkpoint.js'
@@ -22,7 +22,7 @@ export function readAwq(checkpoint: Checkpoint): LogicalTensor[] {
   const version = textOr(settings.get('version') ?? settings.get('format') ?? 'gemm', '').toLowerCase()
   if (version !== 'gemm') throw checkpoint.unsupported(`The model is AWQ in the layout ${quoted(version)}`)
   const bits = settings.get('bits') ?? settings.get('w_bit') ?? 4
-  if (bits !== 4) throw checkpoint.unsupported(`The model is AWQ of ${String(bits)} bits`)
+  if (bits !== 4) throw checkpoint.unsupported(`The model is AWQ of another number of bits than 4 (bits is ${kindOf(bits)})`)
   return checkpoint.endingIn('.qweight').map(({ stem, tensor }) => readModule(checkpoint, stem, tensor))
 }
 

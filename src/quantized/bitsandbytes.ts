@@ -9,7 +9,7 @@
  * Law: bitsandbytes 0.50 functional.py `dequantize_4bit`, `int8_vectorwise_dequant`. There rounded to the model's 16-bit type;
  * here f32.
  */
-import { FormatError, quoted, UnsupportedError } from '../core/errors.js'
+import { FormatError, UnsupportedError } from '../core/errors.js'
 import { isArray, isObject, kindOf, parseJsonObject, type Json, type JsonObject } from '../core/json.js'
 import { inRows, type RowProgram } from '../core/row-program.js'
 import { elementCount, rowShape, shapeText } from '../core/shape.js'
@@ -35,9 +35,17 @@ async function readFourBits(checkpoint: Checkpoint): Promise<LogicalTensor[]> {
   const bytes = await checkpoint.readSmall(states)
   return states.map((state) => {
     const [, name = '', kind] = STATE.exec(state.name) ?? []
-    const json = parseJsonObject(bytes.get(state) ?? new Uint8Array(0), `${state.source.name}, tensor ${quoted(state.name)}`)
+    const json = readState(state, bytes.get(state) ?? new Uint8Array(0))
     return readNibbles(checkpoint, name, kind === 'fp4' ? 'fp4' : 'nf4', state, json)
   })
+}
+
+function readState(state: TensorInfo, bytes: Uint8Array): JsonObject {
+  try {
+    return parseJsonObject(bytes, state.source.name)
+  } catch {
+    throw new FormatError('does not describe its weight in JSON, as bitsandbytes does: the file is damaged. Use the 16-bit model.', placeOf(state))
+  }
 }
 
 function readNibbles(checkpoint: Checkpoint, name: string, kind: 'nf4' | 'fp4', state: TensorInfo, json: JsonObject): LogicalTensor {

@@ -8,7 +8,7 @@
  * channels and blocks of bytes, groups of packed integers; for the rest compressed_tensors 0.20 compressors/.
  */
 import { FormatError, quoted } from '../core/errors.js'
-import { isObject, textOr, type Json, type JsonObject } from '../core/json.js'
+import { isObject, kindOf, textOr, type Json, type JsonObject } from '../core/json.js'
 import type { RowProgram } from '../core/row-program.js'
 import { shapeText } from '../core/shape.js'
 import type { TensorInfo } from '../core/tensor-info.js'
@@ -56,6 +56,9 @@ function groupsOf(settings: JsonObject): JsonObject[] {
   return isObject(groups) ? [...groups.values()].filter(isObject) : []
 }
 
+/** What reading depends on. */
+const DECIDING = ['num_bits', 'type', 'strategy', 'group_size', 'symmetric'] as const
+
 /** What the groups say of weights: all the same. @throws UnsupportedError when groups differ in what reading depends on */
 function weightSettings(checkpoint: Checkpoint, format: string): JsonObject {
   const weights = groupsOf(checkpoint.settings).flatMap((group) => {
@@ -64,8 +67,7 @@ function weightSettings(checkpoint: Checkpoint, format: string): JsonObject {
   })
   const [first] = weights
   if (first === undefined) throw new FormatError('config_groups of the quantization says nothing of weights.', { file: checkpoint.file })
-  const facts = (one: JsonObject): string => JSON.stringify(['num_bits', 'type', 'strategy', 'group_size', 'symmetric'].map((key) => String(one.get(key))))
-  if (weights.some((one) => facts(one) !== facts(first)))
+  if (weights.some((one) => DECIDING.some((key) => one.get(key) !== first.get(key))))
     throw checkpoint.unsupported(`The model is compressed-tensors (${format}) with several kinds of weights`)
   return first
 }
@@ -102,7 +104,8 @@ const BITS: ReadonlySet<unknown> = new Set([1, 2, 4, 8])
 async function readPacked(checkpoint: Checkpoint, weights: JsonObject): Promise<LogicalTensor[]> {
   const bits = weights.get('num_bits')
   // others have been packed in two ways, which the files do not tell apart
-  if (typeof bits !== 'number' || !BITS.has(bits)) throw checkpoint.unsupported(`The model is compressed-tensors with integers of ${String(bits)} bits`)
+  if (typeof bits !== 'number' || !BITS.has(bits))
+    throw checkpoint.unsupported(`The model is compressed-tensors with integers of another number of bits than 1, 2, 4 or 8 (num_bits is ${kindOf(bits)})`)
   if (textOr(weights.get('type'), 'int') !== 'int') throw checkpoint.unsupported('The model is compressed-tensors with packed numbers that are no integers')
   const found = checkpoint
     .endingIn('.weight_packed')
