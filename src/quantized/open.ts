@@ -59,7 +59,7 @@ const BELONGS =
   /(?:\.(?:qweight|qzeros|scales|g_idx|weight_packed|weight_shape|weight_scale|weight_scale_2|weight_global_scale|weight_zero_point|weight_g_idx|SCB|absmax|quant_map|nested_absmax|nested_quant_map)|_scale_inv|_blocks|_scales|\.quant_state\.\w+)$/
 
 function isPlain({ dtype, name }: TensorInfo): boolean {
-  return !dtype.startsWith('F8_') && !BELONGS.test(name) && !(/weight$/.test(name) && /^[IU](?:8|16|32)$/.test(dtype))
+  return !dtype.startsWith('F8_') && !BELONGS.test(name) && !(name.endsWith('weight') && /^[IU](?:8|16|32)$/.test(dtype))
 }
 
 /** What is left is stored as it is. @throws FormatError for codes without scales, and scales without codes */
