@@ -6,7 +6,7 @@
  *   -> {"available": false, "why": "..."}                   no prebuilt binary for this platform; exit code 0
  *
  * ok: every logit (for an encoder, every number of the embedding) is finite and they are not all equal. A file that makes llama.cpp abort
- * ends the process without a line for it: the caller goes on with the rest in a new one.
+ * ends the process without a line for it, and one that makes it hang says nothing: the caller goes on with the rest in a new one.
  */
 import { readFileSync } from 'node:fs'
 

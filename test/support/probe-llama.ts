@@ -1,6 +1,7 @@
-/** Has llama.cpp load GGUF files and evaluate tokens: scripts/probe-llama.mjs, many files per process; one that makes it abort costs a new process, not the test. */
+/** Has llama.cpp load GGUF files and evaluate tokens: scripts/probe-llama.mjs, many files per process; one that makes it abort or hang costs a new process, not the test. */
 import { spawn } from 'node:child_process'
 import { join } from 'node:path'
+import { HANG_MS } from './hang.js'
 import { PROJECT } from './paths.js'
 
 export type Probe = { readonly ok: true; readonly outputs: number } | { readonly ok: false; readonly why: string }
@@ -27,9 +28,15 @@ function run(files: readonly string[]): Promise<{ lines: Line[]; stderr: string;
   child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text))
   child.stdin.on('error', () => {}) // the child may be dead before it has read its input
   child.stdin.end(JSON.stringify(files))
+  let watch = setTimeout(() => child.kill('SIGKILL'), HANG_MS)
+  child.stdout.on('data', () => {
+    clearTimeout(watch)
+    watch = setTimeout(() => child.kill('SIGKILL'), HANG_MS)
+  })
   return new Promise((resolve, reject) => {
     child.on('error', reject)
     child.on('close', (code, signal) => {
+      clearTimeout(watch)
       const lines = stdout
         .split('\n')
         .filter((line) => line.startsWith('{"file"') && line.endsWith('}'))
