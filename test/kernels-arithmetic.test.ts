@@ -7,7 +7,7 @@ import { InternalError } from '../src/core/errors.js'
 import { QUANT_TYPES, quantBytes } from '../src/core/quant-types.js'
 import { PLAIN_ARITHMETIC } from '../src/engine/arithmetic.js'
 import type { BlockType } from '../src/quantize/block-formats.js'
-import { createKernelArithmetic, hasKernel, type TileArithmetic } from '../src/kernels/kernel-arithmetic.js'
+import { createKernelArithmetic, type TileArithmetic } from '../src/kernels/kernel-arithmetic.js'
 import { openKernels, type Kernels } from '../src/kernels/load.js'
 import { ADVERSARIAL, adversarial } from './support/adversarial.js'
 import { BLOCK_TYPES, COLS, IMPORTANCE, INPUTS, vectorSection } from './support/quant-vectors.js'
@@ -56,25 +56,43 @@ function assertSame(actual: ArrayBufferView, expected: ArrayBufferView, label: s
 }
 
 /** Encodes by kernel and by twin. */
-function checkEncode(type: EncodedType, values: Float32Array, cols: number, inside: readonly [boolean, boolean], label: string): void {
+function checkEncode(
+  type: EncodedType,
+  values: Float32Array,
+  cols: number,
+  inside: readonly [boolean, boolean],
+  label: string,
+  importance?: Float32Array,
+): void {
   inArena((_, arithmetic) => {
     const expected = new Uint8Array(quantBytes(type, values.length))
-    PLAIN_ARITHMETIC.encode(type, values, expected, cols)
+    PLAIN_ARITHMETIC.encode(type, values, expected, cols, importance)
     const from = put(values, inside[0])
     const into = room(expected.length, inside[1])
-    arithmetic.encode(type, from, into, cols)
+    arithmetic.encode(type, from, into, cols, importance)
     assertSame(into, expected, `${type}, ${label}`)
     assertSame(from, values, `${type}, ${label}: the input`)
   })
 }
 
-const TYPES = ENCODED_TYPES.filter(hasKernel)
+const TYPES = ENCODED_TYPES
 const PLACES = [
   [true, true],
   [false, true],
   [true, false],
   [false, false],
 ] as const
+/** Importance as imatrix files have it, and as none should. */
+const IMPORTANCES: Readonly<Record<string, (random: Seeded, i: number) => number>> = {
+  'of one': () => 1,
+  'of usual size': (random) => Math.fround(random.bits() / 2 ** 32),
+  'with zeros': (random) => (random.bits() % 3 === 0 ? 0 : Math.fround((random.bits() / 2 ** 32) * 100)),
+  'zero but for a column': (_, i) => (i % 97 === 5 ? 3 : 0),
+  'of zero': () => 0,
+  'over thirty powers of ten': (random) => Math.fround(10 ** ((random.bits() % 3000) / 100 - 20)),
+  'beyond measure': (random) => Math.fround(1e30 * (random.bits() / 2 ** 32)),
+  'below zero here and there': (random) => Math.fround(random.bits() / 2 ** 32 - 0.1),
+}
 const anyPlaces = fc.constantFrom(...PLACES)
 const anyBits = fc.array(fc.integer({ min: 0, max: 0xffff_ffff }), { minLength: 1, maxLength: 70 })
 
@@ -121,17 +139,57 @@ describe('the kernels', WITH_KERNELS, () => {
     for (const type of TYPES) for (const inside of PLACES) checkEncode(type, values, values.length, inside, 'long rows')
   })
 
-  it('leave types, importance and sizes that they do not know to the twin', () => {
+  for (const type of BLOCK_TYPES) {
+    it(`write ${type} with importance in the bytes of the twin, on adversarial weights`, () => {
+      const cols = 768
+      Object.keys(ADVERSARIAL).forEach((kind, n) => {
+        const values = adversarial(kind, cols * 5, n)
+        for (const [name, fill] of Object.entries(IMPORTANCES)) {
+          const random = new Seeded(n)
+          const importance = Float32Array.from({ length: cols }, (_, i) => fill(random, i))
+          checkEncode(type, values, cols, PLACES[n % 4] ?? PLACES[0], `${kind}, importance ${name}`, importance)
+        }
+      })
+    })
+
+    it(`write ${type} with importance in the bytes of the twin, whatever mixture, size and place`, () => {
+      const { blockElements } = QUANT_TYPES[type]
+      const drawn = fc.record({
+        kinds: fc.array(fc.constantFrom(...Object.keys(ADVERSARIAL)), { minLength: 1, maxLength: 3 }),
+        weights: fc.constantFrom(...Object.values(IMPORTANCES)),
+        seed: fc.integer(),
+        rows: fc.integer({ min: 1, max: 7 }),
+        blocks: fc.integer({ min: 1, max: 5 }),
+        inside: anyPlaces,
+      })
+      fc.assert(
+        fc.property(drawn, ({ kinds, weights, seed, rows, blocks, inside }) => {
+          const cols = blocks * blockElements
+          const random = new Seeded(seed)
+          const sources = kinds.map((kind, n) => adversarial(kind, rows * cols, seed + n))
+          const values = Float32Array.from({ length: rows * cols }, (_, i) => sources[random.bits() % sources.length]?.[i] ?? 0)
+          const importance = Float32Array.from({ length: cols }, (_, i) => weights(random, i))
+          checkEncode(type, values, cols, inside, kinds.join(' + '), importance)
+        }),
+        { numRuns: 100 },
+      )
+    })
+  }
+
+  it('leave sizes that they do not know to the twin, which says what is wrong', () => {
     inArena((_, arithmetic) => {
       for (const type of BLOCK_TYPES) {
         const wanted = vectorSection(type, 'importance')
         if (wanted === undefined) continue
-        const into = room(wanted.length, true)
-        arithmetic.encode(type, put(INPUTS, true), into, COLS, IMPORTANCE)
-        assertSame(into, wanted, `${type} with importance`)
+        for (const inside of PLACES) {
+          const into = room(wanted.length, inside[1])
+          arithmetic.encode(type, put(INPUTS, inside[0]), into, COLS, IMPORTANCE)
+          assertSame(into, wanted, `${type} with importance`)
+        }
       }
       assert.throws(() => arithmetic.encode('q8_0', new Float32Array(33), new Uint8Array(64), 33), InternalError)
       assert.throws(() => arithmetic.encode('q4_0', new Float32Array(64), new Uint8Array(37), 64), InternalError)
+      assert.throws(() => arithmetic.encode('q4_0', new Float32Array(64), new Uint8Array(36), 64, new Float32Array(32)), InternalError)
     })
   })
 

@@ -11,8 +11,8 @@ import { tileCount } from '../plan/tiles.js'
 // measured on Node 20 (docs/performance.md): the process with our modules, and what one more worker thread costs
 const PROCESS_BYTES = 70_000_000
 const WORKER_BYTES = 12_000_000
-/** A packed panel of a factor, and the ends of buffers that are rounded up. */
-const KERNEL_BYTES = 262_144
+/** The ends of buffers that are rounded up. */
+const KERNEL_BYTES = 65_536
 
 /** Below this many output bytes the main thread does the work: starting a worker takes about 50 ms. */
 const SMALL_JOB_BYTES = 4_194_304
@@ -58,7 +58,9 @@ function tileBytes({ program, tile }: PlannedTensor): number {
   if (program.kind === 'bytes') return tile
   const { cols } = programShape(program.rows)
   const { blockBytes, blockElements } = QUANT_TYPES[program.encode]
-  return tile * cols * (4 + blockBytes / blockElements) + scratchBytes(program.rows, tile)
+  // with importance, a row of it and a sum of squares for each row or block
+  const weights = program.importance === undefined ? 0 : (cols + tile * (1 + cols / Math.max(32, blockElements))) * 4
+  return weights + tile * cols * (4 + blockBytes / blockElements) + scratchBytes(program.rows, tile)
 }
 
 function scratchBytes(program: RowProgram, rows: number): number {

@@ -1,7 +1,10 @@
 /** What kernels.wasm exports (assembly/index.ts). Pointers are byte offsets in its memory; counts are elements. */
 
-/** Writes or reads blocks, and returns how many: it stops before one that it leaves to the twin. */
-export type ConvertBlocks = (from: number, into: number, blocks: number) => number
+/**
+ * Writes or reads blocks, and returns how many: it stops before one that it leaves to the twin. Encoders of types that search take importance:
+ * the address of `cols` weights (0: none), where `from` is whole rows of as many elements, and the sums of squares of the rows or super-blocks.
+ */
+export type ConvertBlocks = (from: number, into: number, blocks: number, importance?: number, cols?: number, squares?: number) => number
 
 export interface KernelExports {
   /** The first byte that the kernels do not use themselves. */
@@ -29,6 +32,9 @@ export interface KernelExports {
   readonly countLostBf16: (W: number, delta: number, count: number, into: number) => void
   readonly largestMagnitude: (values: number, count: number) => number
 
+  /** Of each of `count` runs of `size` elements, a multiple of 32; writes whole vectors. */
+  readonly sumSquares: (from: number, size: number, count: number, into: number) => void
+
   readonly encodeQ8_0: ConvertBlocks
   readonly encodeQ4_0: ConvertBlocks
   readonly encodeQ4_1: ConvertBlocks
@@ -41,6 +47,9 @@ export interface KernelExports {
   readonly encodeQ6_K: ConvertBlocks
   readonly encodeIq4_NL: ConvertBlocks
   readonly encodeIq4_XS: ConvertBlocks
+  readonly encodeTq1_0: ConvertBlocks
+  readonly encodeTq2_0: ConvertBlocks
+  readonly encodeMxfp4: ConvertBlocks
 
   readonly decodeQ8_0: ConvertBlocks
   readonly decodeQ4_0: ConvertBlocks
@@ -54,4 +63,7 @@ export interface KernelExports {
   readonly decodeQ6_K: ConvertBlocks
   readonly decodeIq4_NL: ConvertBlocks
   readonly decodeIq4_XS: ConvertBlocks
+  readonly decodeTq1_0: ConvertBlocks
+  readonly decodeTq2_0: ConvertBlocks
+  readonly decodeMxfp4: ConvertBlocks
 }

@@ -1,11 +1,10 @@
 /**
- * The kernels as `Arithmetic`: for arrays that may lie in their memory or anywhere else, and of any length. What no kernel knows (types, importance,
- * odd blocks, a rank beyond every adapter's) is done by the plain-JS twin, so that the bytes are always those of the twin.
+ * The kernels as `Arithmetic`: for arrays that may lie in their memory or anywhere else, and of any length. What no kernel knows (odd blocks, arrays
+ * that find no room) is done by the plain-JS twin, so that the bytes are always those of the twin.
  */
+import { isEncodedType, type Arithmetic } from '../core/arithmetic.js'
 import { floatsOf } from '../core/bytes.js'
-import { isEncodedType, type Arithmetic, type EncodedType, type ReadableType } from '../core/arithmetic.js'
-import { QUANT_TYPES } from '../core/quant-types.js'
-import type { ConvertBlocks, KernelExports } from './exports.js'
+import { createBlockKernels } from './block-kernels.js'
 import { packedElements, packRows, unpacked, withPacked, type PackedProduct } from './factors.js'
 import type { Kernels } from './load.js'
 import { copyBack, inPieces, place } from './placing.js'
@@ -52,47 +51,19 @@ const LANES = 4
 /** Where kernels leave their two results: in the unused first bytes of the memory (assembly/map.ts). */
 const RESULTS_AT = 160
 
-type BlockKernel = { [N in keyof KernelExports]: KernelExports[N] extends ConvertBlocks ? N : never }[keyof KernelExports] & `${'encode' | 'decode'}${string}`
-
-/** The kernels of each block type. */
-const BLOCK_KERNELS: Partial<Record<EncodedType | ReadableType, { readonly encode: BlockKernel; readonly decode: BlockKernel }>> = {
-  q8_0: { encode: 'encodeQ8_0', decode: 'decodeQ8_0' },
-  q4_0: { encode: 'encodeQ4_0', decode: 'decodeQ4_0' },
-  q4_1: { encode: 'encodeQ4_1', decode: 'decodeQ4_1' },
-  q5_0: { encode: 'encodeQ5_0', decode: 'decodeQ5_0' },
-  q5_1: { encode: 'encodeQ5_1', decode: 'decodeQ5_1' },
-  q2_k: { encode: 'encodeQ2_K', decode: 'decodeQ2_K' },
-  q3_k: { encode: 'encodeQ3_K', decode: 'decodeQ3_K' },
-  q4_k: { encode: 'encodeQ4_K', decode: 'decodeQ4_K' },
-  q5_k: { encode: 'encodeQ5_K', decode: 'decodeQ5_K' },
-  q6_k: { encode: 'encodeQ6_K', decode: 'decodeQ6_K' },
-  iq4_nl: { encode: 'encodeIq4_NL', decode: 'decodeIq4_NL' },
-  iq4_xs: { encode: 'encodeIq4_XS', decode: 'decodeIq4_XS' },
-}
-
-/** Types without a search have no use for importance. */
-const IGNORES_IMPORTANCE: ReadonlySet<EncodedType> = new Set<EncodedType>(['q8_0'])
-
-/** Whether a kernel writes the type; without one it is the twin's speed. */
-export function hasKernel(type: EncodedType): boolean {
-  return type === 'f32' || type === 'f16' || type === 'bf16' || BLOCK_KERNELS[type] !== undefined
-}
-
 /** @param twin  the plain-JS truth */
 export function createKernelArithmetic(kernels: Kernels, twin: TileArithmetic): TileArithmetic {
   const { run, arena } = kernels
+  const blocks = createBlockKernels(kernels, {
+    encode: (...args) => twin.encode(...args),
+    decode: (...args) => twin.widen(...args),
+  })
   const sums = new Float64Array(kernels.stage.buffer, RESULTS_AT, 2)
   return {
     widen(type, bytes, into) {
       if (type === 'F16' || type === 'BF16') return widenHalves(type, bytes, into)
-      const name = BLOCK_KERNELS[type]?.decode
-      if (name === undefined || !isEncodedType(type) || !isWhole(type, into, bytes, into.length)) return twin.widen(type, bytes, into)
-      const { blockElements, blockBytes } = QUANT_TYPES[type]
-      inPieces(kernels, { elements: into.length, bytesPerElement: [blockBytes / blockElements, 4] }, bytes, into, (from, to, count) => {
-        withTwin(run[name], { from, fromBytes: blockBytes, into: to, intoBytes: blockElements * 4, blocks: count / blockElements }, (block, values) =>
-          twin.widen(type, block, floatsOf(values)),
-        )
-      })
+      if (type === 'F32' || !isEncodedType(type)) return twin.widen(type, bytes, into)
+      blocks.decode(type, bytes, into)
     },
 
     lowRank(B, A, scale, rank, cols, into) {
@@ -165,10 +136,9 @@ export function createKernelArithmetic(kernels: Kernels, twin: TileArithmetic): 
     },
 
     encode(type, from, into, cols, importance) {
-      const name = importance === undefined || IGNORES_IMPORTANCE.has(type) ? BLOCK_KERNELS[type]?.encode : undefined
       if (type === 'f16' || type === 'bf16') narrow(type, from, into, cols)
-      else if (name === undefined || !isWhole(type, from, into, cols)) twin.encode(type, from, into, cols, importance)
-      else encodeBlocks(type, run[name], from, into)
+      else if (type === 'f32') twin.encode(type, from, into, cols)
+      else blocks.encode(type, from, into, cols, importance)
     },
   }
 
@@ -198,42 +168,9 @@ export function createKernelArithmetic(kernels: Kernels, twin: TileArithmetic): 
     inPieces(kernels, { elements: whole, bytesPerElement: [4, 2] }, from, into, (piece, to, count) => kernel(piece.byteOffset, to.byteOffset, count))
     if (whole < from.length) twin.encode(type, from.subarray(whole), into.subarray(whole * 2), cols)
   }
-
-  function encodeBlocks(type: EncodedType, kernel: ConvertBlocks, from: Float32Array, into: Uint8Array): void {
-    const { blockElements, blockBytes } = QUANT_TYPES[type]
-    inPieces(kernels, { elements: from.length, bytesPerElement: [4, blockBytes / blockElements] }, from, into, (piece, to, count) => {
-      withTwin(kernel, { from: piece, fromBytes: blockElements * 4, into: to, intoBytes: blockBytes, blocks: count / blockElements }, (values, block) =>
-        twin.encode(type, floatsOf(values), block, blockElements),
-      )
-    })
-  }
 }
 
 /** A product as the twin wants it. */
 function plain(product: PackedProduct): PackedProduct {
   return { ...product, A: unpacked(product.A, product.rank, product.cols) }
-}
-
-/** Blocks in the kernels' memory. */
-interface Blocks {
-  readonly from: Uint8Array
-  readonly fromBytes: number
-  readonly into: Uint8Array
-  readonly intoBytes: number
-  readonly blocks: number
-}
-
-/** Lets the kernel go through the blocks, and the twin do each one that it stops before. */
-function withTwin(kernel: ConvertBlocks, { from, fromBytes, into, intoBytes, blocks }: Blocks, twin: (from: Uint8Array, into: Uint8Array) => void): void {
-  for (let block = 0; block < blocks; block++) {
-    block += kernel(from.byteOffset + block * fromBytes, into.byteOffset + block * intoBytes, blocks - block)
-    if (block === blocks) return
-    twin(from.subarray(block * fromBytes, (block + 1) * fromBytes), into.subarray(block * intoBytes, (block + 1) * intoBytes))
-  }
-}
-
-/** Whether there are whole rows of whole blocks and room for them; the twin says what is wrong. */
-function isWhole(type: EncodedType, values: Float32Array, bytes: Uint8Array, cols: number): boolean {
-  const { blockElements, blockBytes } = QUANT_TYPES[type]
-  return cols > 0 && cols % blockElements === 0 && values.length % cols === 0 && bytes.byteLength === (values.length / blockElements) * blockBytes
 }

@@ -36,6 +36,8 @@ export const ADVERSARIAL: Readonly<Record<string, Fill>> = {
   'one scale per sub-block': (random, i) => normal(random) * 2 ** -((subBlock(i, 16) * 7) % 40),
   'subnormal numbers': (random) => flip(random) * (integer(random, 0x0080_0000) * 2 ** -149),
   'numbers around the smallest normal one': (random) => flip(random) * (integer(random, 0x0200_0000) * 2 ** -149),
+  'zeros among numbers around the smallest normal one, in some sub-blocks': (random, i) =>
+    subBlock(i, 32) % 3 !== 0 ? normal(random) : random.bits() & 1 ? 0 : flip(random) * (integer(random, 0x0200_0000) * 2 ** -149),
   outliers: (random) => (integer(random, 100) === 0 ? normal(random) * 1000 : normal(random)),
   'one outlier in a quiet block': (random, i) => (i % 256 === 77 ? 5 : normal(random) * 1e-4),
   'few different values': (random) => [-1, -0.5, 0, 0.25, 1][integer(random, 5)] ?? 0,

@@ -7,9 +7,10 @@
 import { valueOfHalf } from './half-float'
 import { loadSixBits } from './k-quants-affine'
 import { LEVELS, MINS, SCALES } from './map'
-import { lookUp, unpackNibbles, unpackOneBit, unpackPairs, unpackRuns, unpackSixBits } from './unpacking'
+import { lookUp, unpackNibbles, unpackOneBit, unpackPairs, unpackRuns, unpackSixBits, unpackTrits } from './unpacking'
 
 const VALUES = memory.data<i8>([-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113], 16)
+const FLOATS = memory.data<i8>([0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12], 16)
 const EACH_BIT = memory.data<u8>([1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128], 16)
 
 function isOddHalf(at: usize): bool {
@@ -205,6 +206,43 @@ export function decodeQ6_K(from: usize, into: usize, blocks: usize): usize {
     }
     unpackSixBits(from)
     spread256(32, 16, false, into)
+  }
+  return blocks
+}
+
+/** A block of 256 at LEVELS, whose levels count from -1. */
+function spreadTernary(scale: f32, into: usize): void {
+  const one = i8x16.splat(1)
+  const scales = f32x4.splat(scale)
+  const none = f32x4.splat(0)
+  for (let i: usize = 0; i < 256; i += 16) spread16(LEVELS + i, one, scales, none, into + (i << 2))
+}
+
+export function decodeTq1_0(from: usize, into: usize, blocks: usize): usize {
+  for (let block: usize = 0; block < blocks; block++, from += 54, into += 1024) {
+    if (isOddHalf(from + 52)) return block
+    unpackTrits(from)
+    spreadTernary(halfAt(from + 52), into)
+  }
+  return blocks
+}
+
+export function decodeTq2_0(from: usize, into: usize, blocks: usize): usize {
+  for (let block: usize = 0; block < blocks; block++, from += 66, into += 1024) {
+    if (isOddHalf(from + 64)) return block
+    unpackPairs(from)
+    spreadTernary(halfAt(from + 64), into)
+  }
+  return blocks
+}
+
+/** The values of the levels are doubled, so the scale is 2^(exponent - 128). */
+export function decodeMxfp4(from: usize, into: usize, blocks: usize): usize {
+  for (let block: usize = 0; block < blocks; block++, from += 17, into += 128) {
+    const exponent = u32(load<u8>(from))
+    unpackRuns(from + 1, 1)
+    lookUp(FLOATS, 32)
+    spread32(0, reinterpret<f32>(exponent > 1 ? (exponent - 1) << 23 : 0x0020_0000 << exponent), 0, into)
   }
   return blocks
 }

@@ -1,14 +1,15 @@
 /**
  * iq4_nl and iq4_xs: levels are places in a table of 16 values that lie closer together around zero. A search tries 16 steps for each 32 elements;
- * its lanes hold four blocks (iq4_nl) or sub-blocks (iq4_xs). Each returns how many blocks it wrote: the last one to three of iq4_nl, which fill no
- * lanes, are left to the twin.
+ * its lanes hold four blocks (iq4_nl) or sub-blocks (iq4_xs). Each returns how many blocks it wrote: all.
  *
  * Law: ggml-quants.c quantize_row_iq4_nl_impl, kvalues_iq4nl (llama.cpp 0c1e570); twin: src/quantize/iq4.ts.
  */
 import { halfOf } from './half-float'
+import { fourBlocks, importanceOfFour, nextImportance, weighByImportance } from './importance'
 import { LEVELS, SCALES } from './map'
 import { packRuns } from './packing'
-import { LANES, WEIGHT, X, groupAt, nearestInt, storeBytes, toLanes } from './sub-blocks'
+import { weighBySquare } from './search-symmetric'
+import { LANES, WEIGHT, X, fillLanes, groupAt, nearestInt, storeBytes, toLanes } from './sub-blocks'
 
 const SIZE: usize = 32
 const BYTES: usize = 512
@@ -32,30 +33,48 @@ const PRODUCTS: usize = LANES + 32
 const SQUARES: usize = LANES + 48
 
 /** iq4_nl: f16 d, 16 bytes of levels. */
-export function encodeIq4_NL(from: usize, into: usize, blocks: usize): usize {
+export function encodeIq4_NL(from: usize, into: usize, blocks: usize, importance: usize, cols: usize): usize {
   const group = groupAt(0)
-  const whole = blocks & ~3
-  for (let block: usize = 0; block < whole; block += 4, from += BYTES) {
-    toLanes(group, from, SIZE)
+  for (let block: usize = 0; block < blocks; block += 4, from += BYTES) {
+    fourBlocks(group + X, from, blocks - block)
+    if (importance !== 0) {
+      importanceOfFour(group, block, blocks, importance, cols)
+      weighByImportance(group, SIZE, f32x4.mul(sumOwnSquares(group), f32x4.splat(2.0 / 32)))
+    } else weighBySquare(group, SIZE)
     search(group, SCALES)
     const scale = v128.load(SCALES)
     const inverse = v128.andnot(f32x4.div(f32x4.splat(1), scale), f32x4.eq(scale, f32x4.splat(0)))
     storeNearest(group, inverse, LEVELS)
-    for (let lane: usize = 0; lane < 4; lane++, into += 18) {
+    const count = min<usize>(4, blocks - block)
+    for (let lane: usize = 0; lane < count; lane++, into += 18) {
       store<u16>(into, halfOf(load<f32>(SCALES + (lane << 2))))
       packRuns(LEVELS + (lane << 5), into + 2, 1)
     }
   }
-  return whole
+  return blocks
+}
+
+function sumOwnSquares(group: usize): v128 {
+  let squares = f32x4.splat(0)
+  for (let at = group; at < group + BYTES; at += 16) squares = f32x4.add(squares, f32x4.mul(v128.load(at, X), v128.load(at, X)))
+  return squares
 }
 
 /** iq4_xs: f16 d, u16 with the upper 2 bits of 8 scales, 4 bytes with their low 4 bits, 128 bytes of levels. */
-export function encodeIq4_XS(from: usize, into: usize, blocks: usize): usize {
-  for (let block: usize = 0; block < blocks; block++, from += 2 * BYTES, into += 136) {
+export function encodeIq4_XS(from: usize, into: usize, blocks: usize, importance: usize, cols: usize, squares: usize): usize {
+  let weights = importance
+  for (let block: usize = 0; block < blocks; block++, from += 2 * BYTES, into += 136, squares += 4) {
     for (let g: usize = 0; g < 2; g++) {
-      toLanes(groupAt(g), from + g * BYTES, SIZE)
-      search(groupAt(g), SCALES + (g << 4))
+      const group = groupAt(g)
+      toLanes(group, from + g * BYTES, SIZE)
+      if (importance !== 0) {
+        const at = weights + g * BYTES
+        fillLanes(group + WEIGHT, at, at + 128, at + 256, at + 384, SIZE)
+        weighByImportance(group, SIZE, f32x4.mul(v128.load32_splat(squares), f32x4.splat(2.0 / 256)))
+      } else weighBySquare(group, SIZE)
+      search(group, SCALES + (g << 4))
     }
+    weights = nextImportance(weights, 2 * BYTES, importance, cols)
     const d = largestScale() / -32
     const inverse: f32 = d !== 0 ? f32(1) / d : 0
     store<u16>(into, halfOf(d))
@@ -93,7 +112,7 @@ function largestScale(): f32 {
 
 /** Tries steps around max / -127, and writes the 4 scales whose values correlate best. */
 function search(group: usize, scales: usize): void {
-  weigh(group)
+  findLargest(group)
   const zero = f32x4.splat(0)
   const max = v128.load(group, MAX)
   trySteps(group, f32x4.div(f32x4.splat(1), f32x4.div(f32x4.neg(max), f32x4.splat(SMALLEST))))
@@ -114,14 +133,13 @@ function search(group: usize, scales: usize): void {
   v128.store(scales, v128.andnot(scale, v128.load(group, IS_EMPTY)))
 }
 
-/** Weights, and the element of largest magnitude with its sign, the first of those that are as large. */
-function weigh(group: usize): void {
+/** The element of largest magnitude with its sign, the first of those that are as large. */
+function findLargest(group: usize): void {
   const end = group + BYTES
   let largest = f32x4.splat(0)
   let max = largest
   for (let at = group; at < end; at += 16) {
     const x = v128.load(at, X)
-    v128.store(at, f32x4.mul(x, x), WEIGHT)
     const magnitude = f32x4.abs(x)
     const isLarger = f32x4.gt(magnitude, largest)
     largest = v128.bitselect(magnitude, largest, isLarger)
@@ -170,8 +188,9 @@ function storeNearest(group: usize, inverse: v128, into: usize): void {
   }
 }
 
+/** The last place, less those whose middle is above: NaN (zero times an infinite inverse) stays at the last one, as in the reference. */
 function placesOf(scaled: v128): v128 {
-  let place = i32x4.splat(0)
-  for (let i: usize = 0; i < MIDDLES_BYTES; i += 4) place = i32x4.sub(place, f32x4.ge(scaled, v128.load32_splat(MIDDLES + i)))
+  let place = i32x4.splat(15)
+  for (let i: usize = 0; i < MIDDLES_BYTES; i += 4) place = i32x4.add(place, f32x4.lt(scaled, v128.load32_splat(MIDDLES + i)))
   return place
 }

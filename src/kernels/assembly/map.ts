@@ -13,6 +13,14 @@ export const SCALES: usize = GROUPS + 4 * GROUP_BYTES
 export const MINS: usize = SCALES + 64
 /** One byte per element of a super-block: its level, in the order of elements. */
 export const LEVELS: usize = MINS + 64
+/** Room behind, which vectors at the end of the levels may touch. */
+const LEVELS_BYTES: usize = 256 + 64
+/** One byte per sub-block: the level of its scale, and of its min. */
+export const SCALE_LEVELS: usize = LEVELS + LEVELS_BYTES
+export const MIN_LEVELS: usize = SCALE_LEVELS + 16
+/** One f32 per sub-block: how much it weighs when scales are searched (search-scales.ts); and three vectors of that search. */
+export const SCALE_WEIGHTS: usize = MIN_LEVELS + 16
+export const TRIALS: usize = SCALE_WEIGHTS + 64
 
 /** Columns of a product, and of what is measured, that are done for all rows before the next ones: it is the order in which norms are summed. */
 export const PANEL: usize = 512

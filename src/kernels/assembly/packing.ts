@@ -1,6 +1,10 @@
 /** The levels of a super-block, 256 bytes at LEVELS, into the bits of each type. Law: ggml-common.h block structs (llama.cpp 0c1e570). */
 import { LEVELS } from './map'
 
+/** The states from which on the fraction is one more: ⌈(243 n - 242) / 13⌉ for n from 1 to 13. */
+const STEPS = memory.data<u8>([1, 19, 38, 57, 75, 94, 113, 131, 150, 169, 187, 206, 225])
+const STEP_COUNT: usize = 13
+
 /** Low 4 bits, 128 bytes: in each run of 64 elements the first half below the second (q4_k, q5_k). */
 export function packNibbles(into: usize): void {
   const mask = i8x16.splat(15)
@@ -67,4 +71,42 @@ export function packRuns(from: usize, into: usize, runs: usize): void {
   for (let run: usize = 0; run < runs; run++, from += 32, into += 16) {
     v128.store(into, v128.or(v128.load(from), i8x16.shl(v128.load(from, 16), 4)))
   }
+}
+
+/** The levels of a block of 32 as nibbles at `into`, the first half below the second; where there are 5 bits, the fifth ones before them. */
+export function packSmall(low: v128, high: v128, bits: i32, into: usize): void {
+  if (bits === 5) {
+    store<u32>(into, i8x16.bitmask(i16x8.shl(low, 3)) | (i8x16.bitmask(i16x8.shl(high, 3)) << 16))
+    into += 4
+  }
+  const mask = i8x16.splat(15)
+  v128.store(into, v128.or(v128.and(low, mask), i16x8.shl(v128.and(high, mask), 4)))
+}
+
+/**
+ * Trits, 52 bytes: five levels of {0, 1, 2} in a byte, as a fraction of 3^5 scaled to 256 (tq1_0). Byte i of a run holds elements i, i + bytes,
+ * i + 2 · bytes …, the first one in the most significant trit; runs of 32, 16 and 4 bytes, the last of four trits.
+ */
+export function packTrits(into: usize): void {
+  v128.store(into, fractions(statesOf(LEVELS, 32, 5)))
+  v128.store(into, fractions(statesOf(LEVELS + 16, 32, 5)), 16)
+  v128.store(into, fractions(statesOf(LEVELS + 160, 16, 5)), 32)
+  v128.store32_lane(into + 48, fractions(statesOf(LEVELS + 240, 4, 4)), 0)
+}
+
+/** 16 numbers of base 3: their digits are `stride` bytes apart, and the fifth is zero where there are four. */
+function statesOf(levels: usize, stride: usize, trits: i32): v128 {
+  let states = i8x16.splat(0)
+  for (let n = 0; n < 5; n++, levels += stride) {
+    states = i8x16.add(states, i8x16.add(states, states))
+    if (n < trits) states = i8x16.add(states, v128.load(levels))
+  }
+  return states
+}
+
+/** ⌈state · 256 / 243⌉ of 16 states: state, and one more for each multiple of 243 that 13 · state + 242 reaches. */
+function fractions(states: v128): v128 {
+  let sum = states
+  for (let i: usize = 0; i < STEP_COUNT; i++) sum = i8x16.sub(sum, i8x16.ge_u(states, v128.load8_splat(STEPS + i)))
+  return sum
 }

@@ -1,9 +1,9 @@
 /**
- * The search of the types with minimums (q2_k, q4_k, q5_k): element ≈ scale · level + min, min never above zero. It tries several steps, fits scale
+ * The search of the types with minimums (q2_k, q4_k, q5_k; q4_1 and q5_1 with importance): element ≈ scale · level + min, min never above zero. It tries several steps, fits scale
  * and min to the levels of each by weighted least squares, and keeps what has the smallest error. Two groups at a time: while the sum of one waits
  * for its last addition, that of the other goes on.
  *
- * Law: ggml-quants.c make_qkx2_quants (llama.cpp 0c1e570); twin: src/quantize/search-affine.ts.
+ * Law: ggml-quants.c make_qkx2_quants, make_qkx3_quants (llama.cpp 0c1e570); twin: src/quantize/search-affine.ts.
  */
 import { MAGIC, constant } from './constants'
 import { GROUP_BYTES } from './map'
@@ -23,18 +23,23 @@ const TRIAL_MIN: usize = LANES + 144
 const TRIAL_COUNTS: usize = LANES + 160
 const TRIAL_ERROR: usize = LANES + 176
 
+/** With importance all types search alike. */
+export const WEIGHED_START: f32 = -0.9
+export const WEIGHED_STRIDE: f32 = 0.05
+export const WEIGHED_STEPS: i32 = 36
+
 /** Within ±2^22, adding MAGIC rounds to the nearest integer. */
 const ROUNDABLE = memory.data<f32>([4194303.0], 4)
 
 /**
  * Searches the 8 sub-blocks of `group` and of the group behind it, whose elements and weights are there. Leaves levels in BEST.
  * @param top       the highest level
- * @param start     the first step tried is top + start, then a tenth more each time
+ * @param start     the first step tried is top + start, then `stride` more each time
  * @param absolute  errors count by their magnitude, not by their square
  * @param scales, mins  where 8 f32 each are written; mins are stored negated, as they are subtracted
  * @returns false when a lane left what these vectors can do as the reference does it
  */
-export function searchAffine(group: usize, size: usize, top: f32, start: f32, steps: i32, absolute: bool, scales: usize, mins: usize): bool {
+export function searchAffine(group: usize, size: usize, top: f32, start: f32, stride: f32, steps: i32, absolute: bool, scales: usize, mins: usize): bool {
   const next = group + GROUP_BYTES
   sumUp(group, size)
   sumUp(next, size)
@@ -45,7 +50,7 @@ export function searchAffine(group: usize, size: usize, top: f32, start: f32, st
   accept(group, size, i32x4.splat(-1))
   accept(next, size, i32x4.splat(-1))
   for (let step = 0; step <= steps; step++) {
-    const factor: f32 = start + f32(0.1) * f32(step) + top
+    const factor: f32 = start + stride * f32(step) + top
     if (!tryStep(group, size, factor, top) || !tryStep(next, size, factor, top)) return false
     measure(group, next, size, absolute)
     acceptBetter(group, size)

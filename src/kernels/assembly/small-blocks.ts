@@ -10,6 +10,8 @@
 import { BELOW_HALF, MAGIC, MAGIC_BITS, SIGN, constant } from './constants'
 import { halvesOf } from './half-float'
 import { LEVELS, MINS, SCALES } from './map'
+import { packSmall } from './packing'
+import { searchBlocksFromMin, searchSignedBlocks } from './small-blocks-weighed'
 
 const BLOCK_BYTES: usize = 128
 
@@ -89,7 +91,7 @@ export function encodeQ8_0(from: usize, into: usize, blocks: usize): usize {
 }
 
 /** The largest magnitudes of a block, in four lanes. */
-function magnitudes(block: usize): v128 {
+export function magnitudes(block: usize): v128 {
   const a = f32x4.pmax(f32x4.abs(v128.load(block)), f32x4.abs(v128.load(block, 16)))
   const b = f32x4.pmax(f32x4.abs(v128.load(block, 32)), f32x4.abs(v128.load(block, 48)))
   const c = f32x4.pmax(f32x4.abs(v128.load(block, 64)), f32x4.abs(v128.load(block, 80)))
@@ -108,7 +110,7 @@ function largestOfEach(vectors: usize): v128 {
   return f32x4.pmax(v128.shuffle<u64>(ab, cd, 0, 2), v128.shuffle<u64>(ab, cd, 1, 3))
 }
 
-function sixteenBytes(x: usize, factor: v128, sign: v128, half: v128, magic: v128, magicBits: v128): v128 {
+export function sixteenBytes(x: usize, factor: v128, sign: v128, half: v128, magic: v128, magicBits: v128): v128 {
   return bytesOf(
     awayFromZero(v128.load(x), factor, sign, half),
     awayFromZero(v128.load(x, 16), factor, sign, half),
@@ -137,17 +139,6 @@ function levels(block: usize, smallest: v128, factor: v128, offset: v128, magic:
   )
 }
 
-/** The low 4 bits of 32 levels, the first half of the block below the second. */
-function nibbles(low: v128, high: v128): v128 {
-  const mask = i8x16.splat(15)
-  return v128.or(v128.and(low, mask), i16x8.shl(v128.and(high, mask), 4))
-}
-
-/** Bit 4 of 32 levels, one bit per element. */
-function fifthBits(low: v128, high: v128): u32 {
-  return i8x16.bitmask(i16x8.shl(low, 3)) | (i8x16.bitmask(i16x8.shl(high, 3)) << 16)
-}
-
 /**
  * Scales, their inverses and their halves are made for four blocks at once: four divisions take as long as one, and none waits for another's.
  * SCALES and MINS hold what is wanted of each: its scale or maximum, its minimum; then the inverse and the halves.
@@ -163,15 +154,6 @@ function countTame(count: usize): usize {
 
 function inversesOf(scales: v128): v128 {
   return v128.and(f32x4.div(f32x4.splat(1), scales), f32x4.ne(scales, f32x4.splat(0)))
-}
-
-/** The levels of one block as nibbles at `into`, their fifth bits before them. */
-function storeLevels(low: v128, high: v128, bits: i32, into: usize): void {
-  if (bits === 5) {
-    store<u32>(into, fifthBits(low, high))
-    into += 4
-  }
-  v128.store(into, nibbles(low, high))
 }
 
 /** q4_0 and q5_0: f16 d = signed max / -2^(bits-1), then levels x / d + 2^(bits-1). */
@@ -196,7 +178,7 @@ function encodeSigned(from: usize, into: usize, blocks: usize, bits: i32): usize
       const low = i8x16.min_s(levels(from, zero, factor, offset, magic, magicBits), top)
       const high = i8x16.min_s(levels(from + 64, zero, factor, offset, magic, magicBits), top)
       store<u16>(into, load<u16>(HALVES + (i << 2)))
-      storeLevels(low, high, bits, into + 2)
+      packSmall(low, high, bits, into + 2)
     }
     if (tame < count) return block + tame
   }
@@ -233,25 +215,29 @@ function encodeFromMin(from: usize, into: usize, blocks: usize, bits: i32): usiz
       const low = i8x16.min_s(levels(from, min, factor, offset, magic, magicBits), topBytes)
       const high = i8x16.min_s(levels(from + 64, min, factor, offset, magic, magicBits), topBytes)
       store<u32>(into, load<u32>(HALVES + (i << 2)))
-      storeLevels(low, high, bits, into + 4)
+      packSmall(low, high, bits, into + 4)
     }
     if (tame < count) return block + tame
   }
   return blocks
 }
 
-export function encodeQ4_0(from: usize, into: usize, blocks: usize): usize {
+export function encodeQ4_0(from: usize, into: usize, blocks: usize, importance: usize, cols: usize, squares: usize): usize {
+  if (importance !== 0) return searchSignedBlocks(from, into, blocks, 4, importance, cols, squares)
   return encodeSigned(from, into, blocks, 4)
 }
 
-export function encodeQ5_0(from: usize, into: usize, blocks: usize): usize {
+export function encodeQ5_0(from: usize, into: usize, blocks: usize, importance: usize, cols: usize, squares: usize): usize {
+  if (importance !== 0) return searchSignedBlocks(from, into, blocks, 5, importance, cols, squares)
   return encodeSigned(from, into, blocks, 5)
 }
 
-export function encodeQ4_1(from: usize, into: usize, blocks: usize): usize {
+export function encodeQ4_1(from: usize, into: usize, blocks: usize, importance: usize, cols: usize, squares: usize): usize {
+  if (importance !== 0) return searchBlocksFromMin(from, into, blocks, 4, importance, cols, squares)
   return encodeFromMin(from, into, blocks, 4)
 }
 
-export function encodeQ5_1(from: usize, into: usize, blocks: usize): usize {
+export function encodeQ5_1(from: usize, into: usize, blocks: usize, importance: usize, cols: usize, squares: usize): usize {
+  if (importance !== 0) return searchBlocksFromMin(from, into, blocks, 5, importance, cols, squares)
   return encodeFromMin(from, into, blocks, 5)
 }

@@ -29,22 +29,24 @@ export function groupAt(index: usize): usize {
 /** Fills the elements of a group from four sub-blocks of `size` that follow one another. */
 export function toLanes(group: usize, from: usize, size: usize): void {
   const bytes = size << 2
-  const to = group + X
-  for (let i: usize = 0; i < bytes; i += 16) {
-    const at = from + i
-    const a = v128.load(at)
-    const b = v128.load(at + bytes)
-    const c = v128.load(at + 2 * bytes)
-    const d = v128.load(at + 3 * bytes)
+  fillLanes(group + X, from, from + bytes, from + 2 * bytes, from + 3 * bytes, size)
+}
+
+/** `size` vectors at `into`: vector i is element i of each of four arrays. */
+export function fillLanes(into: usize, from0: usize, from1: usize, from2: usize, from3: usize, size: usize): void {
+  for (const end = into + (size << 4); into < end; into += 64, from0 += 16, from1 += 16, from2 += 16, from3 += 16) {
+    const a = v128.load(from0)
+    const b = v128.load(from1)
+    const c = v128.load(from2)
+    const d = v128.load(from3)
     const ab01 = v128.shuffle<u32>(a, b, 0, 4, 1, 5)
     const ab23 = v128.shuffle<u32>(a, b, 2, 6, 3, 7)
     const cd01 = v128.shuffle<u32>(c, d, 0, 4, 1, 5)
     const cd23 = v128.shuffle<u32>(c, d, 2, 6, 3, 7)
-    const vector = to + (i << 2)
-    v128.store(vector, v128.shuffle<u64>(ab01, cd01, 0, 2))
-    v128.store(vector, v128.shuffle<u64>(ab01, cd01, 1, 3), 16)
-    v128.store(vector, v128.shuffle<u64>(ab23, cd23, 0, 2), 32)
-    v128.store(vector, v128.shuffle<u64>(ab23, cd23, 1, 3), 48)
+    v128.store(into, v128.shuffle<u64>(ab01, cd01, 0, 2))
+    v128.store(into, v128.shuffle<u64>(ab01, cd01, 1, 3), 16)
+    v128.store(into, v128.shuffle<u64>(ab23, cd23, 0, 2), 32)
+    v128.store(into, v128.shuffle<u64>(ab23, cd23, 1, 3), 48)
   }
 }
 
@@ -76,6 +78,18 @@ export function writeLevels(group: usize, size: usize, scale: v128, min: v128, l
 function levelsOf(x: v128, scale: v128, min: v128, lowest: v128, highest: v128): v128 {
   const level = nearestInts(f32x4.div(f32x4.add(x, min), scale))
   return i32x4.sub(i32x4.max_s(i32x4.min_s(level, highest), lowest), lowest)
+}
+
+/** The levels that a search has left in BEST, one byte per element, in their order, at `into`. */
+export function storeBest(group: usize, size: usize, into: usize): void {
+  for (let i: usize = 0; i < size; i += 4) {
+    const at = group + (i << 4)
+    const a = i32x4.trunc_sat_f32x4_s(v128.load(at, BEST))
+    const b = i32x4.trunc_sat_f32x4_s(v128.load(at, BEST + 16))
+    const c = i32x4.trunc_sat_f32x4_s(v128.load(at, BEST + 32))
+    const d = i32x4.trunc_sat_f32x4_s(v128.load(at, BEST + 48))
+    storeBytes(a, b, c, d, into + i, size)
+  }
 }
 
 /** Four small integers of each of four sub-blocks, from vectors of lanes to four bytes at `into` in each sub-block of `size`. */

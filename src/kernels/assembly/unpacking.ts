@@ -77,3 +77,34 @@ export function lookUp(table: usize, count: usize): void {
   const values = v128.load(table)
   for (let at = LEVELS; at < LEVELS + count; at += 16) v128.store(at, i8x16.swizzle(values, v128.load(at)))
 }
+
+/** Trits: what packTrits has written, five levels from each byte (four from the last run's), the most significant one first (tq1_0). */
+export function unpackTrits(from: usize): void {
+  takeTrits(v128.load(from), LEVELS, 32)
+  takeTrits(v128.load(from, 16), LEVELS + 16, 32)
+  takeTrits(v128.load(from, 32), LEVELS + 160, 16)
+  let last = v128.load32_zero(from + 48)
+  for (let into = LEVELS + 240; into < LEVELS + 256; into += 4) {
+    v128.store32_lane(into, digits(last), 0)
+    last = tripled(last)
+  }
+}
+
+function takeTrits(fractions: v128, into: usize, stride: usize): void {
+  for (let n = 0; n < 5; n++, into += stride) {
+    v128.store(into, digits(fractions))
+    fractions = tripled(fractions)
+  }
+}
+
+/** What three times a fraction of 256 has before its point … */
+function digits(fractions: v128): v128 {
+  const low = i16x8.mul(i16x8.extend_low_i8x16_u(fractions), i16x8.splat(3))
+  const high = i16x8.mul(i16x8.extend_high_i8x16_u(fractions), i16x8.splat(3))
+  return i8x16.narrow_i16x8_u(i16x8.shr_u(low, 8), i16x8.shr_u(high, 8))
+}
+
+/** … and behind it. */
+function tripled(fractions: v128): v128 {
+  return i8x16.add(fractions, i8x16.add(fractions, fractions))
+}
