@@ -111,6 +111,8 @@ const ESCAPES: ReadonlyMap<string, string> = new Map([
 class Parser {
   private at = 0
   private depth = 0
+  /** Items of the arrays that are open, so that each array is made once, in its size: merges of a tokenizer are half a million small arrays. */
+  private readonly items: Json[] = []
   private readonly text: string
   private readonly file: string
   private readonly base: number
@@ -161,30 +163,36 @@ class Parser {
       const start = this.at
       if (this.text.charCodeAt(start) !== 0x22) throw this.fault('a key in double quotes wanted')
       const key = this.string()
-      if (entries.has(key)) throw this.fault(`the key ${quoted(key)} stands twice in one object`, start)
       if (!this.taken(0x3a)) throw this.fault('":" wanted after the key')
       this.space()
+      const count = entries.size
       entries.set(key, this.value())
+      // one look-up a key: large vocabularies are objects
+      if (entries.size === count) throw this.fault(`the key ${quoted(key)} stands twice in one object`, start)
       if (this.taken(0x7d)) return this.left(entries)
       if (!this.taken(0x2c)) throw this.fault('"," or "}" wanted')
     }
   }
 
   private array(): readonly Json[] {
-    const items: Json[] = []
     this.enter()
-    if (this.taken(0x5d)) return this.left(items)
+    if (this.taken(0x5d)) return this.left([])
+    const start = this.items.length
     for (;;) {
       this.space()
-      items.push(this.value())
-      if (this.taken(0x5d)) return this.left(items)
+      this.items.push(this.value())
+      if (this.taken(0x5d)) break
       if (!this.taken(0x2c)) throw this.fault('"," or "]" wanted')
     }
+    const items = this.items.slice(start)
+    this.items.length = start
+    return this.left(items)
   }
 
   private string(): string {
     const start = this.at
     let done = ''
+    let escaped = false
     let from = ++this.at
     for (; ; this.at++) {
       const code = this.text.charCodeAt(this.at)
@@ -192,11 +200,13 @@ class Parser {
       if (code === 0x5c) {
         done += this.text.slice(from, this.at) + this.escape()
         from = this.at + 1
+        escaped = true
       } else if (code < 0x20) throw this.fault('a control character stands unescaped in a string')
       else if (Number.isNaN(code)) throw this.fault('the string does not end', start)
     }
     done += this.text.slice(from, this.at++)
-    if (!done.isWellFormed()) throw this.fault('the string holds half of a surrogate pair', start)
+    // decoded UTF-8 is well formed; only escapes can make half a pair
+    if (escaped && !done.isWellFormed()) throw this.fault('the string holds half of a surrogate pair', start)
     return done
   }
 
@@ -212,6 +222,8 @@ class Parser {
   }
 
   private number(): number | bigint {
+    const plain = this.plainInteger()
+    if (plain !== undefined) return plain
     NUMBER.lastIndex = this.at
     const literal = NUMBER.exec(this.text)?.[0]
     if (literal === undefined) throw this.fault('a JSON value wanted')
@@ -221,6 +233,19 @@ class Parser {
     if (this.plainIntegersOnly && !PLAIN_INTEGER.test(literal)) return Number.NaN
     if (!Number.isFinite(value)) throw this.fault(`the number ${literal.slice(0, 40)} is too large`, start)
     return Number.isSafeInteger(value) || /[.eE]/.test(literal) ? value : BigInt(literal)
+  }
+
+  /** A number of up to 15 plain digits, the usual kind; undefined, with nothing consumed, for all others. */
+  private plainInteger(): number | undefined {
+    let end = this.at
+    let value = 0
+    for (let code = this.text.charCodeAt(end); code >= 0x30 && code <= 0x39; code = this.text.charCodeAt(++end)) value = value * 10 + code - 0x30
+    const digits = end - this.at
+    const next = this.text.charCodeAt(end)
+    const leadingZero = digits > 1 && this.text.charCodeAt(this.at) === 0x30
+    if (digits === 0 || digits > 15 || leadingZero || next === 0x2e || next === 0x65 || next === 0x45) return undefined
+    this.at = end
+    return value
   }
 
   private word<T>(word: string, value: T): T {

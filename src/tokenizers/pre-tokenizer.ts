@@ -14,7 +14,8 @@
 import { UnsupportedError, UsageError, quoted } from '../core/errors.js'
 import { isArray, isObject, type Json, type JsonObject } from '../core/json.js'
 import { patternCost } from './pattern-cost.js'
-import { CHECK_TEXT, PRE_TOKENIZER_HASHES } from './pre-tokenizer-hashes.js'
+import { encodeCheckText } from './check-text.js'
+import { PRE_TOKENIZER_HASHES } from './pre-tokenizer-hashes.js'
 import { PRE_TOKENIZERS } from './pre-tokenizer-names.js'
 import { isKnownRegex, nameByStructure, stepsOf } from './pre-tokenizer-structures.js'
 import type { Vocabulary } from './tokenizer-json.js'
@@ -72,7 +73,7 @@ export async function idsHash(ids: readonly number[]): Promise<string> {
 
 /** The id lists to hash, best first; none when the tokenizer cannot or may not be run. */
 async function checkIds(vocabulary: Vocabulary, tokenizerConfig: JsonObject | undefined, bos: number | undefined): Promise<number[][]> {
-  if (vocabulary.modelType !== 'BPE' || !isSafeToRun(vocabulary.json)) return []
+  if (!['BPE', 'WordPiece'].includes(vocabulary.modelType) || !isSafeToRun(vocabulary.json)) return []
   const encoded = await encodeCheckText(vocabulary)
   if (encoded === undefined) return []
   const { bare, processed } = encoded
@@ -85,37 +86,6 @@ async function checkIds(vocabulary: Vocabulary, tokenizerConfig: JsonObject | un
 function addsBosByClass(config: JsonObject | undefined): boolean {
   const name = config?.get('tokenizer_class')
   return (name === 'LlamaTokenizerFast' || name === 'LlamaTokenizer') && config?.get('add_bos_token') !== false
-}
-
-/** Runs the tokenizer on the check text. It is foreign code on untrusted data: whatever it throws means "not by hash". */
-async function encodeCheckText(vocabulary: Vocabulary): Promise<{ bare: number[]; processed: number[] } | undefined> {
-  const { json } = vocabulary
-  try {
-    const { Tokenizer } = await import('@huggingface/tokenizers')
-    const model = Object.fromEntries(
-      [...(objectIn(json, 'model') ?? [])].map(([key, value]) => [
-        key,
-        key === 'vocab' ? Object.fromEntries(vocabulary.base) : key === 'merges' ? value : plain(value),
-      ]),
-    )
-    const added = [...vocabulary.added].map(([id, token]) => ({ id, ...token }))
-    const tokenizer = new Tokenizer(
-      {
-        model,
-        added_tokens: added,
-        normalizer: plain(json.get('normalizer')),
-        pre_tokenizer: plain(json.get('pre_tokenizer')),
-        post_processor: plain(json.get('post_processor')),
-        decoder: null,
-      },
-      {},
-    )
-    const bare = tokenizer.encode(CHECK_TEXT, { add_special_tokens: false }).ids
-    const processed = tokenizer.encode(CHECK_TEXT).ids
-    return [...bare, ...processed].every(Number.isInteger) ? { bare, processed } : undefined
-  } catch {
-    return undefined
-  }
 }
 
 const MAX_STEPS = 16
@@ -164,10 +134,4 @@ function isShort(value: Json | undefined, most: number): boolean {
 function objectIn(object: JsonObject, key: string): JsonObject | undefined {
   const value = object.get(key)
   return isObject(value) ? value : undefined
-}
-
-/** Maps become objects, as JSON.parse gives them. Depth is bounded by the JSON reader. */
-function plain(value: Json | undefined): unknown {
-  if (isObject(value)) return Object.fromEntries([...value].map(([key, inner]) => [key, plain(inner)]))
-  return isArray(value) ? value.map(plain) : (value ?? null)
 }

@@ -33,6 +33,27 @@ export function isTokenizerFile(name: string): boolean {
 
 const MAX_BYTES = 256 * 2 ** 20 // largest tokenizer.json seen: 34 MB (Gemma 3); tokenizer.model: 5 MB
 
+/**
+ * The last large file that was parsed, for as long as memory is not wanted elsewhere: a base model and the adapter beside
+ * it often have the same tokenizer.json, which is looked at to compare them and again to write the tables.
+ */
+let lastLarge: WeakRef<{ readonly bytes: Uint8Array; readonly value: JsonObject }> | undefined
+const LARGE_BYTES = 2 ** 20
+
+function parseOnce(bytes: Uint8Array, name: string): JsonObject {
+  const known = bytes.length < LARGE_BYTES ? undefined : lastLarge?.deref()
+  if (known !== undefined && sameBytes(known.bytes, bytes)) return known.value
+  const value = parseJsonObject(bytes, name)
+  if (bytes.length >= LARGE_BYTES) lastLarge = new WeakRef({ bytes, value })
+  return value
+}
+
+function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
+  if (a.length !== b.length) return false
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false
+  return true
+}
+
 /** The files of one tokenizer, each read and parsed at most once. All throw FormatError with the file's name. */
 export interface TokenizerFiles {
   readonly folder: Folder
@@ -53,7 +74,7 @@ export function tokenizerFiles(folder: Folder): TokenizerFiles {
     has: (name) => folder.has(name),
     async json(name) {
       if (!folder.has(name)) return undefined
-      const known = parsed.get(name) ?? bytes(name).then((content) => parseJsonObject(content, name))
+      const known = parsed.get(name) ?? bytes(name).then((content) => parseOnce(content, name))
       parsed.set(name, known)
       return known
     },
@@ -88,9 +109,13 @@ export function setting(config: JsonObject, key: string): Json | undefined {
 /** Highest token id that is taken as one: above it lies no model, only a broken file. */
 export const MAX_TOKEN_ID = 2 ** 31 - 2
 
+/** True for an integer in [0, 2^31 - 2]. */
+export function isTokenId(value: Json | undefined): value is number {
+  return typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= MAX_TOKEN_ID
+}
+
 /** A token id. @throws FormatError when it is no integer in [0, 2^31 - 2] */
 export function tokenId(value: Json | undefined, what: string, file: string): number {
-  if (typeof value !== 'number' || !Number.isInteger(value) || value < 0 || value > MAX_TOKEN_ID)
-    throw new FormatError(`the id of ${what} is ${kindOf(value)}; an integer from 0 to ${MAX_TOKEN_ID} wanted.`, { file })
+  if (!isTokenId(value)) throw new FormatError(`the id of ${what} is ${kindOf(value)}; an integer from 0 to ${MAX_TOKEN_ID} wanted.`, { file })
   return value
 }

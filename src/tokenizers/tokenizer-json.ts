@@ -11,7 +11,7 @@
 import { FormatError, MismatchError, quoted } from '../core/errors.js'
 import { isArray, isObject, kindOf, type Json, type JsonObject } from '../core/json.js'
 import { readTokenConfigs, statedToken, type AddedToken, type StatedToken, type TokenConfigs } from './token-configs.js'
-import { objectAt, stringAt, tokenId, type TokenizerFiles } from './tokenizer-files.js'
+import { isTokenId, objectAt, stringAt, tokenId, type TokenizerFiles } from './tokenizer-files.js'
 import { slowTokenizer } from './slow-tokenizers.js'
 
 export interface Vocabulary {
@@ -101,7 +101,7 @@ function baseVocabulary(model: JsonObject, file: string): ReadonlyMap<string, nu
   const vocab = model.get('vocab')
   if (isArray(vocab)) return listedVocabulary(vocab, file)
   if (!isObject(vocab)) throw new FormatError(`"model.vocab" is ${kindOf(vocab)}, an object wanted.`, { file })
-  for (const [token, id] of vocab) tokenId(id, `the token ${quoted(token)}`, file)
+  for (const [token, id] of vocab) if (!isTokenId(id)) tokenId(id, `the token ${quoted(token)}`, file)
   return vocab as ReadonlyMap<string, number> // every value was checked
 }
 
@@ -122,7 +122,7 @@ class AddedTokens {
   readonly byId = new Map<number, AddedToken>()
   private readonly ids = new Map<string, number>()
   private readonly base: ReadonlyMap<string, number>
-  private readonly baseIds: Set<number>
+  private readonly baseIds: IdSet
   private readonly file: string
   private next: number
 
@@ -130,8 +130,8 @@ class AddedTokens {
     this.base = base
     this.file = file
     this.next = base.size
-    this.baseIds = new Set(base.values())
-    if (this.baseIds.size < base.size) throw sharedId(base, file)
+    this.baseIds = new IdSet(base)
+    if (this.baseIds.shared) throw sharedId(base, file)
   }
 
   has(content: string): boolean {
@@ -156,6 +156,29 @@ class AddedTokens {
     this.ids.set(token.content, id)
     this.byId.set(id, token)
     return id
+  }
+}
+
+/** Ids as marks in bytes where they lie close together, as they do in all vocabularies but broken ones. */
+class IdSet {
+  /** True when two tokens have the same id. */
+  readonly shared: boolean
+  private readonly marks: Uint8Array
+  private readonly far = new Set<number>()
+
+  constructor(base: ReadonlyMap<string, number>) {
+    this.marks = new Uint8Array(2 * base.size + 1024)
+    let count = 0
+    for (const id of base.values()) {
+      if (!this.has(id)) count++
+      if (id < this.marks.length) this.marks[id] = 1
+      else this.far.add(id)
+    }
+    this.shared = count < base.size
+  }
+
+  has(id: number): boolean {
+    return id < this.marks.length ? this.marks[id] === 1 : this.far.has(id)
   }
 }
 
