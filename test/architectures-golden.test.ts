@@ -4,10 +4,8 @@ import { createHash } from 'node:crypto'
 import { closeSync, openSync, readFileSync, readSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
-import { compileArchitecture } from '../src/architectures/compile.js'
 import { architectureKeyValues, planTensors, readHparams, tensorTypeRule, type ConvertedTensor, type Hparams } from '../src/architectures/convert.js'
-import { defineArchitecture, type Architecture, type TensorRow } from '../src/architectures/define.js'
-import { TEXT_HPARAMS } from '../src/architectures/text-hparams.js'
+import type { Architecture } from '../src/architectures/define.js'
 import { findArchitecture } from '../src/architectures/registry.js'
 import { isDtype } from '../src/core/dtypes.js'
 import { parseJsonObject } from '../src/core/json.js'
@@ -15,7 +13,7 @@ import type { KeyValue } from '../src/core/key-value.js'
 import { permutedRow, tensorsOf } from '../src/core/row-program.js'
 import { rowShape } from '../src/core/shape.js'
 import type { TensorInfo } from '../src/core/tensor-info.js'
-import { GOLDEN, PROJECT, SKIP_WITHOUT_GOLDEN } from './support/paths.js'
+import { GOLDEN, SKIP_WITHOUT_GOLDEN } from './support/paths.js'
 
 const CASES = [
   'gguf/llama',
@@ -84,37 +82,12 @@ describe('Llama family against the reference converter', { skip: SKIP_WITHOUT_GO
   }
 })
 
-describe('the example of docs/adding-an-architecture.md', { skip: SKIP_WITHOUT_GOLDEN }, () => {
-  it('converts a Qwen 2 to the tensors of the reference', () => {
-    const page = readFileSync(join(PROJECT, 'docs', 'adding-an-architecture.md'), 'utf8')
-    const rows = /  tensors: (\[[^]*?\n  \]),/.exec(page)?.[1] ?? ''
-    const tensors = JSON.parse(rows.replaceAll("'", '"').replace(/,(\s*\])/g, '$1')) as TensorRow[]
-    const [qwen2] = compileArchitecture(
-      defineArchitecture({ gguf: 'qwen2', huggingFace: ['Qwen2ForCausalLM'], modelType: 'qwen2', hparams: TEXT_HPARAMS, tensors, tokenizer: 'llama' }),
-    )
-    const { expected, architecture, hparams, tensors: ours } = load('gguf/qwen2', () => qwen2)
-    const golden = expected.convert['f32']?.tensors.map(([name, , shape]) => [name, shape])
-    assert.deepEqual(
-      ours.map(({ name, shape }) => [name, shape.toReversed()]),
-      golden,
-    )
-    assert.deepEqual(
-      architectureKeyValues(architecture, hparams, 0).map(({ key }) => key),
-      architectureBlock(expected.kv, 'qwen2').map(({ key }) => key),
-    )
-  })
-})
-
-function load(
-  name: string,
-  choose: typeof findArchitecture | (() => Architecture | undefined) = findArchitecture,
-): { expected: Expected; architecture: Architecture; hparams: Hparams; tensors: ConvertedTensor[] } {
+function load(name: string): { expected: Expected; architecture: Architecture; hparams: Hparams; tensors: ConvertedTensor[] } {
   const folder = join(GOLDEN ?? '', name)
   const expected = JSON.parse(readFileSync(join(folder, 'expected.json'), 'utf8')) as Expected
   const model = join(folder, expected.inputDir)
   const config = parseJsonObject(readFileSync(join(model, 'config.json')), 'config.json')
-  const architecture = choose(config, 'config.json')
-  assert(architecture !== undefined)
+  const architecture = findArchitecture(config, 'config.json')
   const hparams = readHparams(architecture, config, 'config.json')
   const files = readdirSync(model)
     .filter((file) => file.endsWith('.safetensors'))
