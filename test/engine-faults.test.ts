@@ -424,7 +424,7 @@ describe('NaN and infinity in the base', () => {
     }
   }
 
-  it('stay what they are in a narrower type: NaN with its upper payload bits, infinity with its sign', async (t) => {
+  it('become what ggml makes of them in a narrower type: NaN and infinity with their signs', async (t) => {
     const root = workspace(t, 'narrowed')
     const tensor = memoryTensor('w', 'F32', [4, 2], bytes(F32_BITS))
     await execute(
@@ -435,7 +435,15 @@ describe('NaN and infinity in the base', () => {
       TOOL,
     )
     const halves = [...new Uint16Array(new Uint8Array(readFileSync(join(root, 'out.bin')).subarray(8)).buffer)]
-    assert.deepEqual(halves.slice(0, 8), [0x7e00, 0x7c01, 0xfe09, 0x7c00, 0xfc00, 0x3c00, 0x7fff, 0xfc08])
-    assert.deepEqual(halves.slice(8), [0x7fc0, 0x7fc0, 0xffc1, 0x7f80, 0xff80, 0x3f80, 0x7fff, 0xff81])
+    assert.deepEqual(halves.slice(0, 8), [0x7e00, 0x7e00, 0xfe00, 0x7c00, 0xfc00, 0x3c00, 0x7e00, 0xfe00])
+    assert.deepEqual(halves.slice(8), [0x7fc0, 0x7fc0, 0xffc1, 0x7f80, 0xff80, 0x3f80, 0x7fff, 0xffc1])
+  })
+
+  it('become quiet when an f16 NaN is widened into f32, as in ggml', async (t) => {
+    const root = workspace(t, 'widened')
+    const tensor = memoryTensor('w', 'F16', [1, 4], bytes(Uint16Array.of(0x7c01, 0xfe09, 0x7c00, 0x3c00)))
+    await execute(handPlan(root, [{ name: 'w', shape: [1, 4], program: rows({ op: 'read', tensor }, 'f32'), tileElements: 4 }]), TOOL)
+    const words = [...new Uint32Array(new Uint8Array(readFileSync(join(root, 'out.bin')).subarray(8)).buffer)]
+    assert.deepEqual(words, [0x7fc0_2000, 0xffc1_2000, 0x7f80_0000, 0x3f80_0000])
   })
 })

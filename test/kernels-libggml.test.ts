@@ -13,6 +13,9 @@ const COLS = 1024
 const ROWS = 3
 const libggml = process.arch === 'x64' ? openLibggml() : undefined
 const WITH_LIBGGML = { skip: libggml === undefined ? 'no libggml for this platform, or not x86-64' : false }
+/** 2^28 in .ci/run, which sets EXHAUSTIVE; fewer in a quick run. */
+const COUNT_OF_F32 = process.env['EXHAUSTIVE'] === undefined ? 2 ** 23 : 2 ** 28
+const CHUNK = 2 ** 18
 const TYPES = ENCODED_TYPES.filter((type) => type !== 'f32')
 
 function compare(type: EncodedType, values: Float32Array, label: string, importance?: Float32Array): void {
@@ -51,6 +54,25 @@ describe('the kernels and libggml', WITH_LIBGGML, () => {
         arithmetic.widen(type, bytes, ours)
         libggml?.widen(type, bytes, theirs)
         assert.deepEqual(new Uint8Array(ours.buffer), new Uint8Array(theirs.buffer), `${type}, ${kind}`)
+      }
+    })
+  }
+
+  for (const type of ['f16', 'bf16'] as const) {
+    it(`round f32 to ${type} alike, NaN and infinity too: ${COUNT_OF_F32} of all f32 at even distances`, () => {
+      const { arithmetic, arena } = openWorkshop(CHUNK * 6 + 4096)
+      const bits = new Uint32Array(arena.take(CHUNK * 4).buffer, arena.mark() - CHUNK * 4, CHUNK)
+      const values = new Float32Array(bits.buffer, bits.byteOffset, CHUNK)
+      const [ours, theirs] = [arena.take(CHUNK * 2), new Uint8Array(CHUNK * 2)]
+      const stride = 2 ** 32 / COUNT_OF_F32
+      for (let first = 0; first < COUNT_OF_F32; first += CHUNK) {
+        // another place in each stride, so that low bits differ
+        for (let i = 0; i < CHUNK; i++) bits[i] = (first + i) * stride + ((first + i) % stride)
+        arithmetic.encode(type, values, ours, CHUNK)
+        libggml?.encode(type, values, theirs, CHUNK)
+        if (Buffer.compare(ours, theirs) === 0) continue
+        const at = ours.findIndex((byte, i) => byte !== theirs[i]) >> 1
+        assert.fail(`0x${bits[at]?.toString(16)} becomes ${ours[2 * at]} ${ours[2 * at + 1]}, in libggml ${theirs[2 * at]} ${theirs[2 * at + 1]}`)
       }
     })
   }

@@ -2,8 +2,8 @@
  * f16 and bf16 to f32 and back, on bit patterns, so that NaN payloads and signs survive: JavaScript numbers would quiet
  * a signalling NaN on the way.
  *
- * Law: round to nearest, ties to even, as numpy and ggml do (gguf-py quants.py, ggml-impl.h). One difference: a NaN keeps
- * its payload where it fits the narrow type (ggml makes every NaN 0x7e00, numpy quiets); untouched must mean identical.
+ * Law: ggml-impl.h ggml_compute_fp32_to_fp16, ggml_compute_fp32_to_bf16 (llama.cpp 0c1e570): to the nearest, ties to even; a NaN becomes 0x7e00 with its
+ * sign as f16, and is made quiet as bf16. Widening is exact, NaN payloads too: so what was widened can be given back as it was ({@link keptHalf}).
  */
 
 const F32_INFINITY = 0x7f80_0000
@@ -31,8 +31,7 @@ export function narrowF16(bits: number): number {
   const sign = (bits >>> 16) & 0x8000
   const magnitude = bits & 0x7fff_ffff
   if (magnitude >= F16_OVERFLOW) {
-    if (magnitude <= F32_INFINITY) return sign | F16_INFINITY
-    return sign | F16_INFINITY | ((magnitude >>> 13) & 0x3ff || F16_QUIET)
+    return sign | F16_INFINITY | (magnitude <= F32_INFINITY ? 0 : F16_QUIET)
   }
   if (magnitude >= F16_SMALLEST_NORMAL) return sign | ((magnitude + 0xfff + ((magnitude >>> 13) & 1) - 0x3800_0000) >>> 13)
   if (magnitude <= F16_ROUNDS_TO_ZERO) return sign
@@ -46,8 +45,14 @@ export function narrowF16(bits: number): number {
 
 /** The bf16 nearest to an f32 given by its bits. */
 export function narrowBf16(bits: number): number {
-  if ((bits & 0x7fff_ffff) > F32_INFINITY) return (bits >>> 16) | ((bits >>> 16) & 0x7f ? 0 : BF16_QUIET)
+  if ((bits & 0x7fff_ffff) > F32_INFINITY) return (bits >>> 16) | BF16_QUIET
   return ((bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16) & 0xffff
+}
+
+/** The f16 or bf16 that an f32 was widened from: NaN payloads and all. */
+export function keptHalf(bits: number, type: 'f16' | 'bf16'): number {
+  if (type === 'bf16') return bits >>> 16
+  return (bits & 0x7fff_ffff) > F32_INFINITY ? ((bits >>> 16) & 0x8000) | F16_INFINITY | ((bits >>> 13) & 0x3ff || F16_QUIET) : narrowF16(bits)
 }
 
 /** Widens `from` into f32 bits; both have the same length. */

@@ -1,6 +1,9 @@
 /** NaN and infinity in tiles: what the base has is kept bit by bit, what an adapter has is refused. */
+import { keptHalf } from '../core/float16.js'
 import { MismatchError } from '../core/errors.js'
 import type { TensorInfo } from '../core/tensor-info.js'
+
+const F32_QUIET = 0x0040_0000
 
 /** Takes NaN and infinity out of a tile, as bits by index: a sum would quiet a NaN or change its payload, and what is measured would be lost. */
 export function takeNonFinite(values: Float32Array): Map<number, number> {
@@ -27,4 +30,21 @@ export function notFinite(tensor: TensorInfo, values: Float32Array, first: numbe
     file: tensor.source.name,
     tensor: tensor.name,
   })
+}
+
+/**
+ * NaN and infinity in a tile of a float type, as they are written. Where the base has the type already they keep their bits; otherwise they are
+ * converted as ggml converts: narrowing has done so, and widening an f16 NaN makes it quiet.
+ * @param values  what was encoded
+ * @param base    the type that the values were read as
+ */
+export function settleNonFinite(type: 'f32' | 'f16' | 'bf16', base: string | undefined, values: Float32Array, output: Uint8Array): void {
+  const bits = new Uint32Array(values.buffer, values.byteOffset, values.length)
+  if (type === 'f32') {
+    const words = new Uint32Array(output.buffer, output.byteOffset, values.length)
+    if (base === 'F16') for (let i = 0; i < bits.length; i++) if (Number.isNaN(values[i])) words[i] = bits[i]! | F32_QUIET
+  } else if (base === type.toUpperCase()) {
+    const halves = new Uint16Array(output.buffer, output.byteOffset, values.length)
+    for (let i = 0; i < bits.length; i++) if (!Number.isFinite(values[i])) halves[i] = keptHalf(bits[i]!, type)
+  }
 }

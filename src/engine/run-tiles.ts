@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto'
 import { crc32 } from 'node:zlib'
 import { floatsOf, type ByteSink } from '../core/bytes.js'
 import { QUANT_TYPES, quantBytes } from '../core/quant-types.js'
-import { programShape } from '../core/row-program.js'
+import { programShape, tensorsOf } from '../core/row-program.js'
 import type { TensorInfo } from '../core/tensor-info.js'
 import type { PlannedTensor } from '../plan/plan.js'
 import { checkRange, countNonFinite, countNonFiniteHalves } from '../quantize/range.js'
@@ -14,6 +14,7 @@ import type { Workshop } from './arithmetic.js'
 import { Evaluator } from './evaluate.js'
 import { openFileSink } from './file-sink.js'
 import { moveMxfp4 } from './move-blocks.js'
+import { settleNonFinite } from './non-finite.js'
 import { takeTile, tensorOfTile, writeRecord, type TileJob } from './tile-job.js'
 import { createTileReader, type TileReader } from './tile-reader.js'
 
@@ -113,6 +114,8 @@ class TileWorker {
     const nonFinite = isSmall ? 0 : checkRange(program.encode, values, place, first * cols, this.job.clampOverflow)
     const output = this.workshop.arena.take(quantBytes(program.encode, elements))
     this.encode(program, rows, first, values, output)
+    const { encode } = program
+    if (nonFinite > 0 && (encode === 'f32' || encode === 'f16' || encode === 'bf16')) settleNonFinite(encode, tensorsOf(program.rows)[0]?.dtype, values, output)
     return { output, position: ((first * cols) / QUANT_TYPES[program.encode].blockElements) * QUANT_TYPES[program.encode].blockBytes, nonFinite }
   }
 

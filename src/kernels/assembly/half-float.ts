@@ -1,5 +1,6 @@
 /**
- * f16 and bf16 to f32 and back, eight at a time. Equal to src/core/float16.ts in every bit: to the nearest, ties to even, NaN payloads kept.
+ * f16 and bf16 to f32 and back, eight at a time. Equal to src/core/float16.ts in every bit: to the nearest, ties to even; widening keeps NaN payloads,
+ * narrowing makes NaN what ggml makes of it.
  *
  * The fast way lets the FPU do the work: an f16 is an f32 with other places for its fields, so a multiplication by a power of two moves the
  * exponent, and an addition rounds at the right bit (ggml-impl.h does it so, one by one). NaN is the exception: an FPU would make it quiet or
@@ -98,8 +99,8 @@ export function narrowF16(from: usize, into: usize, count: usize): void {
     const lowNaN = i32x4.gt_s(lowMagnitude, infinity)
     const highNaN = i32x4.gt_s(highMagnitude, infinity)
     if (v128.any_true(v128.or(lowNaN, highNaN))) {
-      lowHalf = v128.bitselect(narrowNaN(low), lowHalf, lowNaN)
-      highHalf = v128.bitselect(narrowNaN(high), highHalf, highNaN)
+      lowHalf = v128.bitselect(i32x4.splat(0x7e00), lowHalf, lowNaN)
+      highHalf = v128.bitselect(i32x4.splat(0x7e00), highHalf, highNaN)
     }
     lowHalf = v128.or(lowHalf, v128.and(i32x4.shr_u(low, 16), sign))
     highHalf = v128.or(highHalf, v128.and(i32x4.shr_u(high, 16), sign))
@@ -113,13 +114,6 @@ function narrowed(magnitude: v128, up: v128, down: v128, infinity: v128, smalles
   const bias = i32x4.max_s(v128.and(magnitude, infinity), smallestBias)
   const rounded = f32x4.add(i32x4.add(bias, rounding), scaled)
   return i32x4.add(v128.and(i32x4.shr_u(rounded, 13), exponent), v128.and(rounded, fraction))
-}
-
-/** A NaN keeps the payload bits that fit; where none fits it becomes the quiet one, never infinity. */
-function narrowNaN(value: v128): v128 {
-  const payload = v128.and(i32x4.shr_u(value, 13), i32x4.splat(0x3ff))
-  const quiet = v128.and(i32x4.eq(payload, i32x4.splat(0)), i32x4.splat(0x200))
-  return v128.or(v128.or(payload, quiet), i32x4.splat(0x7c00))
 }
 
 const BELOW_BF16_HALF = memory.data<u32>([0x7fff], 4)
@@ -152,10 +146,9 @@ function nearestBf16(bits: v128, belowHalf: v128, one: v128): v128 {
   return i32x4.shr_u(i32x4.add(bits, i32x4.add(belowHalf, isOdd)), 16)
 }
 
+/** Made quiet. */
 function bf16NaN(bits: v128): v128 {
-  const upper = i32x4.shr_u(bits, 16)
-  const isInfinity = i32x4.eq(v128.and(upper, i32x4.splat(0x7f)), i32x4.splat(0))
-  return v128.or(upper, v128.and(isInfinity, i32x4.splat(0x40)))
+  return v128.or(i32x4.shr_u(bits, 16), i32x4.splat(0x40))
 }
 
 /** The f16 of four f32 that are no NaN, one in each lane. */
