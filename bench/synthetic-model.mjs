@@ -1,17 +1,22 @@
 /**
  * A Llama-shaped bf16 model and a rank-16 adapter on all its linears, written as streams: seeded, made up, of the size asked for. It has no tokenizer.
  */
-import { createWriteStream, existsSync, mkdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { closeSync, createWriteStream, existsSync, ftruncateSync, mkdirSync, openSync, rmSync, statSync, writeFileSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { finished } from 'node:stream/promises'
 
 const RANK = 16
 const VOCABULARY = 32000
 
-/** Parameters in billions -> dimensions, as in Llama 3.2 1B and a model of a quarter of it. */
+/**
+ * Parameters in billions -> dimensions, as in Llama 3 and a model of a quarter of its smallest. The weights of the large ones are holes in a sparse
+ * file, all zeros: for memory and the flow of data it is the same, and it takes no room. Of these only some layers are made, unless all are asked for.
+ */
 export const SHAPES = {
   0.25: { layers: 14, hidden: 1024, intermediate: 4096, heads: 16, keyValueHeads: 4 },
   1: { layers: 16, hidden: 2048, intermediate: 8192, heads: 32, keyValueHeads: 8 },
+  8: { layers: 32, hidden: 4096, intermediate: 14336, heads: 32, keyValueHeads: 8, sparse: true },
+  70: { layers: 80, hidden: 8192, intermediate: 28672, heads: 64, keyValueHeads: 8, sparse: true },
 }
 
 const ADAPTER_CONFIG = { peft_type: 'LORA', task_type: 'CAUSAL_LM', r: RANK, lora_alpha: 2 * RANK, target_modules: 'all-linear', bias: 'none' }
@@ -19,25 +24,28 @@ const ADAPTER_CONFIG = { peft_type: 'LORA', task_type: 'CAUSAL_LM', r: RANK, lor
 /**
  * Makes base and adapter in a folder of `place`, unless an earlier run left them there.
  *
- * @param size  a key of SHAPES
- * @returns {Promise<{ folder: string, base: string, adapter: string, weights: string, bytes: number }>} paths, and the size of the base's weights
+ * @param size    a key of SHAPES
+ * @param layers  of a sparse model, at most
+ * @returns {Promise<{ folder: string, base: string, adapter: string, weights: string, bytes: number, layers: string }>} paths, the size of the base's
+ *   weights, and the layers made of those that the shape has
  */
-export async function makeModel(place, size) {
-  const folder = join(place, `${size}b`)
+export async function makeModel(place, size, layers) {
+  const whole = SHAPES[size]
+  const shape = { ...whole, layers: whole.sparse ? Math.min(layers, whole.layers) : whole.layers }
+  const folder = join(place, `${size}b-${shape.layers}`)
   const model = { folder, base: join(folder, 'base'), adapter: join(folder, 'adapter'), weights: join(folder, 'base', 'model.safetensors') }
-  const shape = SHAPES[size]
   const done = join(folder, 'done')
   if (!existsSync(done)) {
     process.stderr.write(`making a model of ${size} billion parameters in bench-out/ ...\n`)
     rmSync(folder, { recursive: true, force: true })
     for (const path of [model.base, model.adapter]) mkdirSync(path, { recursive: true })
     writeFileSync(join(model.base, 'config.json'), JSON.stringify(configOf(shape)))
-    await writeSafetensors(model.weights, 'BF16', baseTensors(shape), 1)
+    await writeSafetensors(model.weights, 'BF16', baseTensors(shape), 1, shape.sparse)
     writeFileSync(join(model.adapter, 'adapter_config.json'), JSON.stringify(ADAPTER_CONFIG))
     await writeSafetensors(join(model.adapter, 'adapter_model.safetensors'), 'F32', adapterTensors(shape), 2)
     writeFileSync(done, '')
   }
-  return { ...model, bytes: statSync(model.weights).size }
+  return { ...model, bytes: statSync(model.weights).size, layers: `${shape.layers} of ${whole.layers}` }
 }
 
 function configOf({ layers, hidden, intermediate, heads, keyValueHeads }) {
@@ -94,7 +102,7 @@ function adapterTensors(shape) {
 }
 
 /** Streams a safetensors file: the header, then pseudo-random values of about a weight's size, cut from one block at moving places. */
-async function writeSafetensors(path, dtype, tensors, seed) {
+async function writeSafetensors(path, dtype, tensors, seed, sparse = false) {
   const elementBytes = dtype === 'BF16' ? 2 : 4
   let offset = 0
   const entries = tensors.map(([name, shape]) => {
@@ -106,6 +114,12 @@ async function writeSafetensors(path, dtype, tensors, seed) {
   const padded = Buffer.concat([header, Buffer.alloc((8 - (header.length % 8)) % 8, 0x20)])
   const length = Buffer.alloc(8)
   length.writeBigUInt64LE(BigInt(padded.length))
+  if (sparse) {
+    const handle = openSync(path, 'w')
+    writeSync(handle, Buffer.concat([length, padded]))
+    ftruncateSync(handle, length.length + padded.length + offset)
+    return closeSync(handle)
+  }
   const file = createWriteStream(path)
   file.write(length)
   file.write(padded)

@@ -1,9 +1,10 @@
 /**
  * `npm run bench`: wall time, throughput and peak memory of a whole command on a synthetic model, next to a plain copy of the same bytes in the same run.
  *
- *   node bench/whole.mjs [--params 0.25,1] [--outtype q8_0[,f16,folder,...]] [--rounds 3] [--threads N] [--keep]
+ *   node bench/whole.mjs [--params 1,8,70] [--layers 2] [--outtype q8_0[,f16,folder,...]] [--rounds 3] [--threads N] [--keep]
  *
- * Makes a Llama-shaped bf16 model (0.25 or 1 billion parameters) and a rank-16 adapter on all linears in bench-out/, seeded. Command and copy take turns, so that
+ * Makes a Llama-shaped bf16 model (0.25, 1, 8 or 70 billion parameters; of the last two, which are sparse files, --layers layers) and a rank-16 adapter on
+ * all linears in bench-out/, seeded. Command and copy take turns, so that
  * both see the same machine; medians are printed as a Markdown table for docs/performance.md. `folder` merges to safetensors, every other type to GGUF.
  * Exit code 1 when peak memory grows with the model by more than the bound below.
  */
@@ -21,7 +22,8 @@ const MEMORY_GROWTH_BOUND = 64e6
 
 const { values } = parseArgs({
   options: {
-    params: { type: 'string', default: '0.25,1' },
+    params: { type: 'string', default: '1,8,70' },
+    layers: { type: 'string', default: '2' },
     outtype: { type: 'string', default: 'q8_0' },
     rounds: { type: 'string', default: '3' },
     threads: { type: 'string' },
@@ -37,7 +39,7 @@ if (!(Number(values.rounds) >= 1)) fail(`--rounds ${values.rounds}: expected 1 o
 await setup()
 const rows = []
 for (const size of sizes) {
-  const model = await makeModel(OUT, size)
+  const model = await makeModel(OUT, size, Number(values.layers))
   for (const outtype of outtypes) rows.push(await measure(size, model, outtype))
   if (!values.keep) rmSync(model.folder, { recursive: true })
 }
@@ -48,12 +50,13 @@ async function measure(size, model, outtype) {
   const output = join(OUT, outtype === 'folder' ? 'merged' : `${size}-${outtype}.gguf`)
   const type = outtype === 'folder' ? [] : ['--outtype', outtype, '--no-vocab', '--no-modelfile']
   const threads = values.threads === undefined ? [] : ['--threads', values.threads]
-  const args = [model.base, model.adapter, output, ...type, ...threads, '--no-receipt', '--quiet']
+  const args = [model.base, model.adapter, output, ...type, ...threads, '--quiet']
   const rounds = []
   for (let round = 0; round < Number(values.rounds); round++) {
     const command = await timed('lora-merge', args)
     const outputBytes = outtype === 'folder' ? model.bytes : statSync(output).size
     rmSync(output, { recursive: true })
+    rmSync(`${output}.receipt.json`, { force: true })
     const copied = join(OUT, 'copy')
     const copy = await timed(COPY, [model.weights, copied])
     rmSync(copied)
@@ -63,6 +66,7 @@ async function measure(size, model, outtype) {
   const pick = (read) => median(rounds.map(read))
   return {
     size: Number(size),
+    layers: model.layers,
     outtype,
     bytes: model.bytes,
     outputBytes: rounds[0].outputBytes,
@@ -91,12 +95,12 @@ function printTable(table) {
   console.log(
     `\nlora-to-gguf ${version}, Node ${process.versions.node}, ${cpus().length} x ${cpus()[0]?.model.trim()}, ${threads}, median of ${values.rounds} rounds\n`,
   )
-  console.log('| parameters | output | in | out | wall time | of the input | peak memory | plain copy | times a copy |')
-  console.log('|---|---|---|---|---|---|---|---|---|')
+  console.log('| shape | layers | output | in | out | wall time | M parameters/s | peak memory | plain copy | times a copy |')
+  console.log('|---|---|---|---|---|---|---|---|---|---|')
   for (const row of table) {
     const sizesText = `${gigabytes(row.bytes)} | ${gigabytes(row.outputBytes)}`
-    const speed = `${row.seconds.toFixed(1)} s | ${(row.bytes / 1e9 / row.seconds).toFixed(3)} GB/s | ${Math.round(row.peakBytes / 1e6)} MB`
-    console.log(`| ${row.size} B | ${row.outtype} | ${sizesText} | ${speed} | ${row.copySeconds.toFixed(2)} s | ${row.ratio.toFixed(1)} |`)
+    const speed = `${row.seconds.toFixed(2)} s | ${Math.round(row.bytes / 2e6 / row.seconds)} | ${Math.round(row.peakBytes / 1e6)} MB`
+    console.log(`| ${row.size} B | ${row.layers} | ${row.outtype} | ${sizesText} | ${speed} | ${row.copySeconds.toFixed(2)} s | ${row.ratio.toFixed(1)} |`)
   }
 }
 
