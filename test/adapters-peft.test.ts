@@ -288,7 +288,7 @@ describe('recognising adapters', () => {
     ],
     ['LitGPT without its model_config.yaml', { 'lit_model.pth.lora': bytes, 'hyperparameters.yaml': '' }, FileSystemError, /model_config\.yaml/],
     ['a .pt that was never written', { 'lora.pt': bytes }, FormatError, /begins with zeros/],
-    ['kohya', { 'style.safetensors': bytes }, UnsupportedError, /kohya/],
+    ['PEFT tensors without their config', { 'style.safetensors': safetensors(PLAIN) }, UnsupportedError, /tensors without a config/],
     ['a GGUF', { 'lora.gguf': bytes }, UnsupportedError, /GGUF/],
     ['a whole model', { 'config.json': '{}', 'model.safetensors': bytes }, UsageError, /this is a whole model.*nothing to merge: run to-gguf on it/],
     ['an empty folder', {}, FileSystemError, /nothing found/],

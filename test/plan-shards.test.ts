@@ -3,12 +3,12 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
 import { cutShards } from '../src/plan/shards.js'
+import { outputNames } from '../src/plan/weight-names.js'
 
 const cut = (sizes: Readonly<Record<string, number>>, maxBytes: number): [string, readonly string[]][] =>
-  cutShards({ tensorNames: Object.keys(sizes), metadata: new Map() }, maxBytes, (name) => sizes[name] ?? 0).map(({ fileName, tensorNames }) => [
-    fileName,
-    tensorNames,
-  ])
+  cutShards({ tensorNames: Object.keys(sizes), metadata: new Map() }, maxBytes, (name) => sizes[name] ?? 0, outputNames({})).map(
+    ({ fileName, tensorNames }) => [fileName, tensorNames],
+  )
 
 describe('cutShards', () => {
   it('keeps one file where everything fits, at the limit too', () => {

@@ -12,8 +12,12 @@ export interface AdapterFolder extends Folder {
   readonly folders?: readonly string[]
 }
 
-/** How a module was trained: a row of module-kinds.ts, and a way to bind it (bind.ts). */
+/** How a module of a diffusion pipeline was trained: a row of diffusion-kinds.ts, and a way to bind it (bind-diffusion.ts). */
+export type DiffusionKind = 'locon' | 'hadamard' | 'kronecker' | 'glora' | 'difference' | 'norm' | 'modulation'
+
+/** How a module was trained: a row of module-kinds.ts, and a way to bind it (bind.ts); or one of a pipeline. */
 export type ModuleKind =
+  | DiffusionKind
   | 'lora'
   | 'embedding'
   | 'whole'
@@ -37,6 +41,14 @@ export interface AdapterModule {
   readonly name: string
   /** Other paths that the base may have it under. */
   readonly aliases?: readonly string[]
+  /** Which model of a pipeline it belongs to: `unet`, `text_encoder_2`. Undefined when its key does not say. */
+  readonly component?: string
+  /** Its path has `_` for every dot, which only the base's own names can undo. */
+  readonly isFlattened?: boolean
+  /** Its scale is 1 only because nothing says otherwise. */
+  readonly isScaleAssumed?: boolean
+  /** Whether LyCORIS' IA³ scales inputs, not outputs. */
+  readonly actsOnInputs?: boolean
   /** Its tensors, complete: at least one. */
   readonly factors: ReadonlyMap<FactorRole, TensorInfo>
   /** 0 where there is none. */
@@ -86,6 +98,12 @@ export interface FormatOptions {
 
 export type FormatOptionName = keyof FormatOptions
 
+/** A small tensor that was read while planning, because its values decide something. */
+export interface ReadTensor {
+  readonly tensor: string
+  readonly sha256: string
+}
+
 /** An adapter whose own rules hold: factors complete, ranks as configured, no tensor left over. */
 export interface AdapterFile {
   /** As the user named it. */
@@ -104,6 +122,10 @@ export interface AdapterFile {
   readonly ensuresTie?: boolean
   /** Whether its config says that biases of the base were trained. */
   readonly trainsBiases?: boolean
+  /** Its modules are those of a diffusion pipeline: resolve-parts.ts finds them. */
+  readonly isOfPipeline?: boolean
+  /** Small tensors that were read. */
+  readonly read?: readonly ReadTensor[]
   /** Names of the files that decide its identity: weights, then config. */
   readonly files: readonly string[]
   /** What a reader of the adapter wants to know; a fresh object, the caller's. */

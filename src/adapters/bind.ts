@@ -9,12 +9,15 @@ import type { Delta, LowRank } from '../core/delta.js'
 import { asMatrix, rowsOf, transposed, wholeMatrix, type MatrixView } from '../core/row-program.js'
 import { elementCount, sameShape, shapeText } from '../core/shape.js'
 import type { TensorInfo } from '../core/tensor-info.js'
-import type { AdapterModule, ModuleKind } from './adapter-file.js'
+import type { AdapterModule, DiffusionKind, ModuleKind } from './adapter-file.js'
 import { groupedBinder, loralibBinder } from './bind-fused.js'
 import { change, doesNotFit, oriented, type Binder, type Bound, type Lies, type UpdateShape } from './bound.js'
 import { colCount, factor, kroneckerFactor, placeOf, rowCount, size, tensorOf, vector } from './factors.js'
 
-const BINDERS: { readonly [K in ModuleKind]: Binder } = {
+/** Kinds that are bound here: modules of pipelines are not. */
+type BoundKind = Exclude<ModuleKind, DiffusionKind>
+
+const BINDERS: { readonly [K in BoundKind]: Binder } = {
   lora: { shape: loraShape, bind: bindLora },
   embedding: {
     shape: (module) => ({ out: size(module, 'embeddingA', 1), inputs: size(module, 'embeddingB', 0), fixed: true }),
@@ -97,12 +100,17 @@ const BINDERS: { readonly [K in ModuleKind]: Binder } = {
 
 /** The shape that a module's update has, for messages and to see how the base stores its matrix. */
 export function updateShape(module: AdapterModule): UpdateShape | undefined {
-  return BINDERS[module.kind].shape?.(module)
+  return isBound(module.kind) ? BINDERS[module.kind].shape?.(module) : undefined
 }
 
 /** @throws MismatchError when base and module do not fit */
 export function bindModule(bound: Bound): Delta[] {
-  return BINDERS[bound.module.kind].bind(bound)
+  const { kind } = bound.module
+  return isBound(kind) ? BINDERS[kind].bind(bound) : []
+}
+
+function isBound(kind: ModuleKind): kind is BoundKind {
+  return Object.hasOwn(BINDERS, kind)
 }
 
 /**
@@ -110,7 +118,7 @@ export function bindModule(bound: Bound): Delta[] {
  * @throws MismatchError when it does not fit at all
  */
 export function orientation(module: AdapterModule, weight: TensorInfo): Lies {
-  const lies = BINDERS[module.kind].lies
+  const lies = isBound(module.kind) ? BINDERS[module.kind].lies : undefined
   if (lies !== undefined) return lies(module, weight)
   const wanted = updateShape(module)
   if (wanted === undefined) return 'fixed'

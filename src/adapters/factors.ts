@@ -8,7 +8,7 @@ import type { AdapterModule } from './adapter-file.js'
 import type { FactorRole } from './key-suffixes.js'
 
 /** The first tensor of a module, which messages name. */
-export function placeOf({ factors }: AdapterModule): Place {
+export function placeOf({ factors }: Pick<AdapterModule, 'factors'>): Place {
   const [first] = factors.values()
   return first === undefined ? {} : { file: first.source.name, tensor: first.name }
 }

@@ -6,6 +6,9 @@ import { readAll } from '../core/bytes.js'
 import { UnsupportedError } from '../core/errors.js'
 import { parseJsonObject, type JsonObject } from '../core/json.js'
 import type { AdapterFile, AdapterFolder, FormatOptions } from './adapter-file.js'
+import { isTorchFile, onlyWeights, readAdapterWeights } from './adapter-weights.js'
+import { openDiffusionAdapter } from './diffusion.js'
+import { isLycorisKey, looksLikeDiffusion, looksLikeKohya } from './diffusion-keys.js'
 import { LITGPT_LORA, openLitGptAdapter } from './litgpt.js'
 import { openLoralibAdapter, TORCH_ADAPTER } from './loralib.js'
 import { MAX_CONFIG_BYTES, openPeftAdapter, PEFT_CONFIG } from './peft.js'
@@ -18,12 +21,14 @@ interface Clues {
   readonly weightsName: string | undefined
   /** adapter_config.json, when there is one. */
   readonly config: JsonObject | undefined
+  /** Names of the tensors in the one file of weights that is meant; empty when a config says more, or none can be told. Read once. */
+  keys(): Promise<readonly string[]>
 }
 
 interface FormatRow {
   /** For people. */
   readonly name: string
-  recognise(clues: Clues): boolean
+  recognise(clues: Clues): boolean | Promise<boolean>
   open(clues: Clues, options: FormatOptions): Promise<AdapterFile>
 }
 
@@ -37,6 +42,9 @@ const FORMATS: readonly FormatRow[] = [
     recognise: ({ config }) => config !== undefined,
     open: ({ folder, weightsName }) => openPeftAdapter(folder, weightsName),
   },
+  diffusionRow('LyCORIS', (keys) => keys.some(isLycorisKey)),
+  diffusionRow('kohya (sd-scripts)', looksLikeKohya),
+  diffusionRow('diffusers', looksLikeDiffusion),
   {
     name: 'LitGPT',
     recognise: ({ folder, weightsName }) => (weightsName === undefined ? folder.has(LITGPT_LORA) : weightsName.endsWith('.pth.lora')),
@@ -48,7 +56,7 @@ const FORMATS: readonly FormatRow[] = [
       weightsName === undefined ? !isWholeModel(folder) && ['.pt', '.pth', '.bin'].some((ending) => someFile(folder, ending)) : TORCH_ADAPTER.test(weightsName),
     open: ({ folder, weightsName }, options) => openLoralibAdapter(folder, weightsName, options),
   },
-  notYet('kohya, diffusers or LyCORIS', `give the folder of a PEFT adapter, with ${PEFT_CONFIG}`, ({ folder, weightsName }) =>
+  notYet('tensors without a config', `give the folder of a PEFT adapter, with ${PEFT_CONFIG}`, ({ folder, weightsName }) =>
     weightsName === undefined ? !isWholeModel(folder) && someFile(folder, '.safetensors') : weightsName.endsWith('.safetensors'),
   ),
 ]
@@ -61,10 +69,25 @@ const FORMATS: readonly FormatRow[] = [
  * @throws UnsupportedError for formats not read yet, FileSystemError or UsageError for folders that hold no adapter
  */
 export async function openAdapterFile(folder: AdapterFolder, weightsName?: string, options: FormatOptions = {}): Promise<AdapterFile> {
-  const clues = { folder, weightsName, config: await readConfig(folder) }
-  const format = FORMATS.find((row) => row.recognise(clues))
-  if (format === undefined) throw noAdapter(folder)
-  return format.open(clues, options)
+  const config = await readConfig(folder)
+  let keys: Promise<readonly string[]> | undefined
+  const clues: Clues = { folder, weightsName, config, keys: () => (keys ??= config === undefined ? readKeys(folder, weightsName) : Promise.resolve([])) }
+  for (const format of FORMATS) if (await format.recognise(clues)) return format.open(clues, options)
+  throw noAdapter(folder)
+}
+
+async function readKeys(folder: AdapterFolder, weightsName = onlyWeights(folder)): Promise<readonly string[]> {
+  if (weightsName === undefined || !(weightsName.endsWith('.safetensors') || isTorchFile(weightsName))) return []
+  return (await readAdapterWeights(folder, weightsName)).tensors.map(({ name }) => name)
+}
+
+/** Adapters of diffusion pipelines, which are told apart by their keys alone. */
+function diffusionRow(name: string, isOurs: (keys: readonly string[]) => boolean): FormatRow {
+  return {
+    name,
+    recognise: async (clues) => isOurs(await clues.keys()),
+    open: ({ folder, weightsName }) => openDiffusionAdapter(folder, weightsName ?? onlyWeights(folder) ?? ''),
+  }
 }
 
 async function readConfig(folder: AdapterFolder): Promise<JsonObject | undefined> {

@@ -4,9 +4,11 @@
  *
  * Law: PEFT 0.21.2 tuners/<type>/layer.py `adapter_layer_names`, `other_param_names`, and utils/save_and_load.py.
  */
+import type { DiffusionRole } from './diffusion-keys.js'
 
 /** What a tensor is to its module. */
 export type FactorRole =
+  | DiffusionRole
   | ('A' | 'B' | 'magnitude' | 'trainedBias' | 'embeddingA' | 'embeddingB' | 'bareA' | 'bareB' | 'bareE')
   | ('baseWeight' | 'baseBias' | 'weight' | 'bias' | 'parameter' | 'tokens')
   | ('ia3' | 'hada1A' | 'hada1B' | 'hada2A' | 'hada2B' | 'lokr1' | 'lokr1A' | 'lokr1B' | 'lokr2' | 'lokr2A' | 'lokr2B')

@@ -17,7 +17,9 @@ import { findPieces, pieceDeltas, type Piece } from './bind-pieces.js'
 import { placeOf } from './factors.js'
 import { openAdapterFile } from './formats.js'
 import { ModulePaths } from './module-paths.js'
+import { partsOf } from './parts.js'
 import { withoutBaseLayer } from './peft-modules.js'
+import { resolveParts } from './resolve-parts.js'
 import { isTiedHead, tiedEmbedding, untiedName } from './tied.js'
 
 /** What a user may ask for. */
@@ -28,6 +30,10 @@ export interface ResolveOptions extends FormatOptions {
   readonly expertMajorB?: boolean | undefined
   /** The base's config.json: the model's type tells where shapes do not. */
   readonly config?: JsonObject | undefined
+  /** Which model of a diffusion pipeline the base is, where its folder or config says so. */
+  readonly part?: string | undefined
+  /** The models of a pipeline to merge into; undefined: all that the adapter has something for. */
+  readonly components?: readonly string[] | undefined
 }
 
 /** A module with the tensor that it is of. */
@@ -48,7 +54,19 @@ export async function openAdapter(
   weightsName?: string,
   options: ResolveOptions = {},
 ): Promise<Adapter> {
-  return resolveTargets(await openAdapterFile(folder, weightsName, options), base, options)
+  return bindAdapter(await openAdapterFile(folder, weightsName, options), base, options)
+}
+
+/** Binds an opened adapter to a base that is one model. @throws what resolveTargets and resolveParts throw */
+export function bindAdapter(file: AdapterFile, base: ReadonlyMap<string, TensorInfo>, options: ResolveOptions = {}): Adapter {
+  if (file.isOfPipeline !== true) return resolveTargets(file, base, options)
+  const { deltas, notes } = resolveParts(file, partsOf(base, options.part), options.components)
+  return { ...adapterOf(file), deltas: deltas.flat(), notes: [...file.notes, ...notes] }
+}
+
+/** What an adapter takes over from its file. */
+export function adapterOf({ label, kind, files, notes, read = [] }: AdapterFile): Adapter {
+  return { label, kind, files, notes, read, deltas: [] }
 }
 
 /**
@@ -93,7 +111,7 @@ export function resolveTargets(file: AdapterFile, base: ReadonlyMap<string, Tens
   const note = renameNote(seen)
   const notes = note === undefined ? file.notes : [...file.notes, note]
   const warnings = packingWarnings(file, parameters, facts.packing)
-  return { label: file.label, kind: file.kind, deltas: [...merged, ...fused], untied, takes: file.takes ?? [], files: file.files, notes, warnings }
+  return { ...adapterOf(file), deltas: [...merged, ...fused], untied, notes, warnings }
 }
 
 function boundOf(module: AdapterModule, weight: TensorInfo, base: ReadonlyMap<string, TensorInfo>, transposedOnes: ReadonlySet<AdapterModule>): Bound {

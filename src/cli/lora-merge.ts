@@ -5,12 +5,13 @@ import { splitPaths, SYNOPSIS } from './adapter-argument.js'
 import { adapterOptions } from './adapter-options.js'
 import type { CommandContext } from './exit.js'
 import { ggufOptions } from './gguf-options.js'
-import { addCommonOptions, addGgufOptions, exists, newCommand, type GgufFlags } from './options.js'
+import { addCommonOptions, addGgufOptions, exists, newCommand, several, type GgufFlags } from './options.js'
 import { parseDtype, parseSize } from './values.js'
 
 interface MergeFlags extends GgufFlags {
   readonly dtype?: string
   readonly maxShardSize?: string
+  readonly component?: readonly string[]
 }
 
 /** Builds the command. */
@@ -23,6 +24,7 @@ export function loraMerge(context: CommandContext, name = 'lora-merge'): Command
     .argument('[paths...]', 'base model, one or more adapters, output')
     .option('--dtype <TYPE>', 'auto, f32, f16, bf16: type of the merged weights (default: auto, as they are)')
     .option('--max-shard-size <SIZE>', 'size of one file, such as 5GB (default: the base’s own shards)')
+    .option('--component <NAME>', 'of a diffusion pipeline, merge only into this model (unet, text_encoder_2 …); may be given several times', several)
   addGgufOptions(command).option('-o, --outfile <FILE>', 'the output, instead of naming it last')
   return addCommonOptions(command).action((paths: string[], flags: MergeFlags) => merge(paths, flags, context))
 }
@@ -40,6 +42,7 @@ async function merge(paths: readonly string[], flags: MergeFlags, context: Comma
   if (/\.gguf$/i.test(out)) {
     if (flags.dtype !== undefined || flags.maxShardSize !== undefined)
       throw new UsageError('--dtype and --max-shard-size are for folders; a .gguf takes --outtype.')
+    if (flags.component !== undefined) throw new UsageError('--component is for diffusion pipelines, which no GGUF holds.')
     return runPlan(await planGguf({ ...ggufOptions(base, flags), adapters, outfile: out }), flags, context)
   }
   refuseGgufFlags(flags)
@@ -54,6 +57,7 @@ async function merge(paths: readonly string[], flags: MergeFlags, context: Comma
     clampOverflow: flags.clampOverflow,
     ...adapterOptions(flags),
     dequantizeBase: flags.dequantizeBase,
+    components: flags.component,
   })
   return runPlan(plan, flags, context)
 }

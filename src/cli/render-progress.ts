@@ -5,7 +5,7 @@ import { formatBytes } from './values.js'
 const BAR_CELLS = 24
 const NAME_CHARACTERS = 32
 const LEAST_NAME_CHARACTERS = 8
-const VERBS: Readonly<Record<ProgressEvent['phase'], string>> = { check: 'checking', write: 'writing', hash: 'hashing', finish: 'finishing' }
+const VERBS: Readonly<Record<ProgressEvent['phase'], string>> = { copy: 'copying', check: 'checking', write: 'writing', hash: 'hashing', finish: 'finishing' }
 
 /** Share of the phase that is done, 0 to 1. */
 export function share({ doneBytes, totalBytes }: ProgressEvent): number {

@@ -15,6 +15,8 @@ interface Change {
   readonly rank: number
   /** lora_alpha / rank and its kin; without the user's weight. f64. 1 where there is none. */
   readonly scale: number
+  /** The change is of these rows (first dimension) of the target only. */
+  readonly rows?: { readonly first: number; readonly count: number }
   /** A base that shares this tensor between embedding and output goes on sharing it: both ends were trained so. */
   readonly keepsTie?: boolean
 }
@@ -131,8 +133,8 @@ export interface Adapter {
   readonly deltas: readonly Delta[]
   /** Tensors that deltas change and that the base lacks, because it shares them: name -> the base's tensor. */
   readonly untied?: ReadonlyMap<string, string>
-  /** Options of the user that its format makes use of, by name. */
-  readonly takes?: readonly string[]
+  /** Small tensors that were read while planning, with the sha256 of their bytes. */
+  readonly read?: readonly { readonly tensor: string; readonly sha256: string }[]
   /** Names of files whose bytes decide the adapter's identity (weights, then config). */
   readonly files: readonly string[]
   /** Things a user should know, one sentence each. */

@@ -15,6 +15,13 @@ export interface Shard {
   readonly metadata: ReadonlyMap<string, string>
 }
 
+/** How a model's files of weights are called: `model.safetensors`, `diffusion_pytorch_model.fp16.safetensors`. */
+export interface WeightNames {
+  readonly stem: string
+  /** A part of the name that diffusers' users ask for: `fp16`. */
+  readonly variant: string | undefined
+}
+
 /** What a base that is a GGUF says of itself. */
 export interface GgufFacts {
   /** In file order; of a split file, those of its first part. */
@@ -54,6 +61,12 @@ export interface Model {
   readonly shards: readonly Shard[]
   /** Set when it is a checkpoint folder of LitGPT, whose tensors have names of its own. */
   readonly litgpt?: true
+  /** Set when the base is a model of a diffusion pipeline. */
+  readonly component?: {
+    /** `unet`, `text_encoder_2`; undefined when neither folder nor config says it. */
+    readonly name: string | undefined
+    readonly weightNames: WeightNames
+  }
   /** Set when the base is a GGUF; its tensors have GGUF names then. */
   readonly gguf?: GgufFacts
   /** Set when tensors are stored quantized, and read as plain numbers. */

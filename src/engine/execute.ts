@@ -7,6 +7,7 @@ import { outputBytes, type Plan, type PlannedFile, type SideFile } from '../plan
 import { AtomicOutput } from './atomic-output.js'
 import { writeChecksums, writePieces } from './archive-parts.js'
 import { checkOutputs, outputNames } from './check-outputs.js'
+import { copyInto } from './copy-file.js'
 import { fileSystemError } from '../core/file-errors.js'
 import { runJob } from './pool.js'
 import { threadCount, threadsWithin } from './memory.js'
@@ -14,7 +15,7 @@ import type { OnProgress } from './progress.js'
 import { receiptText, tensorResults, type TensorResult, type ToolFacts } from './receipt.js'
 import { createTileJob, jobProgress } from './tile-job.js'
 import { prepareMembers } from './members.js'
-import { createTileReader, type InflatedMembers } from './tile-reader.js'
+import type { InflatedMembers } from './tile-reader.js'
 
 const PROGRESS_INTERVAL_MS = 100
 /** bf16 loses 4 % of deltas that are a twentieth of their weights, and 34 % of those that are a two-hundredth: from here on a user should know. */
@@ -54,8 +55,9 @@ export async function execute(plan: Plan, tool: ToolFacts, options: ExecuteOptio
   const outdated = checkOutputs(plan, force)
   const output = AtomicOutput.open(plan.root, outputNames(plan), outdated)
   try {
+    const copied = { done: 0, total: copiedBytes(plan) }
     const createSideFiles = async (stage: SideFile['stage']): Promise<void> => {
-      for (const file of plan.sideFiles) if (file.stage === stage) output.create(file.name, await contentOf(file))
+      for (const file of plan.sideFiles) if (file.stage === stage) await createSideFile(file, output, copied, options)
     }
     await createSideFiles('before')
     const paths = plan.files.map((file) => output.create(file.name, file.header, file.byteLength))
@@ -108,18 +110,25 @@ async function writeTensors(
   return tensorResults(plan, job)
 }
 
-/** Bytes of a side file; copies are small (configs, tokenizers), checked against the planned size. */
-async function contentOf({ content }: SideFile): Promise<Uint8Array> {
-  if (content.kind === 'text') return encode(content.text)
-  const reader = createTileReader()
-  try {
-    const bytes = new Uint8Array(content.source.byteLength)
-    reader.read(content.source, bytes, 0)
-    reader.checkUnchanged()
-    return bytes
-  } finally {
-    reader.close()
-  }
+const SHOWN_COPY_BYTES = 67_108_864 // a copy that takes no time needs no progress
+
+function copiedBytes({ sideFiles }: Plan): number {
+  return sideFiles.reduce((sum, { content }) => sum + (content.kind === 'copy' ? content.source.byteLength : 0), 0)
+}
+
+async function createSideFile(
+  { name, content }: SideFile,
+  output: AtomicOutput,
+  copied: { done: number; readonly total: number },
+  { signal, onProgress }: ExecuteOptions,
+): Promise<void> {
+  if (content.kind === 'text') return void output.create(name, encode(content.text))
+  const path = output.create(name, new Uint8Array(0), content.source.byteLength)
+  await copyInto(path, content.source, (byteLength) => {
+    if (signal?.aborted === true) throw new CancelledError()
+    copied.done += byteLength
+    if (copied.total >= SHOWN_COPY_BYTES) onProgress?.({ phase: 'copy', doneBytes: copied.done, totalBytes: copied.total, current: name })
+  })
 }
 
 /** Opens a finished file again: its size and header must be what was planned. */

@@ -1,9 +1,10 @@
 /** Opens what the user named as base and adapters. */
 import { existsSync, statSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
-import type { FormatOptionName } from '../adapters/adapter-file.js'
+import type { AdapterFile, FormatOptionName } from '../adapters/adapter-file.js'
+import { openAdapterFile } from '../adapters/formats.js'
 import { LITGPT_LORA } from '../adapters/litgpt.js'
-import { openAdapter } from '../adapters/resolve.js'
+import { bindAdapter } from '../adapters/resolve.js'
 import { readBackwards } from '../architectures/backwards.js'
 import { isReadableType } from '../core/arithmetic.js'
 import type { ByteDescriptor, Folder } from '../core/bytes.js'
@@ -43,18 +44,11 @@ export async function openInputs(basePath: string, adapters: readonly AdapterOpt
   const base = await watchedModel(await openBase(basePath, adapters), consulted)
   const quantized = await openQuantizedBase(base)
   const known = adapters.length > 0 && base.gguf !== undefined ? knownToAdapters(base, base.gguf) : plainTensors(base, quantized)
-  const opened: { weighted: WeightedAdapter; folder: Folder }[] = []
-  for (const { path, weight = 1 } of adapters) {
-    if (!Number.isFinite(weight)) throw new UsageError(`the weight of ${path} is ${weight}; a finite number is wanted.`)
-    const place = adapterPlace(path)
-    const folder = watched(await openFolder(place.folder), consulted)
-    const adapter = await openAdapter(folder, known, place.weightsName, { ...options, config: base.config })
-    // one adapter needs no order; several are ordered by what they hold, not by how they were typed
-    const digests = adapters.length < 2 ? [] : await Promise.all(adapter.files.map((name) => fileDigest(join(place.folder, name))))
-    opened.push({ weighted: { adapter: { ...adapter, label: path }, weight, digest: digests.join('+') }, folder })
-  }
-  const weighted = opened.map((one) => one.weighted)
-  refuseUnusedOptions(options, weighted)
+  const opened = await openAdapters(adapters, options, consulted)
+  const weighted = opened.map(({ file, path, weight, digest }): WeightedAdapter => {
+    const adapter = bindAdapter(file, known, { ...options, config: base.config, part: base.component?.name })
+    return { adapter: { ...adapter, label: path }, weight, digest }
+  })
   if (base.gguf !== undefined) return { base, adapters: weighted, tokenizer: undefined, decisions: [], warnings: [], consulted }
   const folders = opened.map(({ folder }) => folder)
   const treated = await treatedBase(base, quantized, { kind, adapters: weighted, folders, dequantize: options.dequantizeBase ?? false })
@@ -64,6 +58,35 @@ export async function openInputs(basePath: string, adapters: readonly AdapterOpt
   return { ...treated, adapters: weighted, tokenizer: chosen.tokenizer, promptStyle, decisions: [...treated.decisions, ...chosen.decisions], consulted }
 }
 
+/** An adapter as the user gave it, not yet bound to a base. */
+export interface OpenedAdapter {
+  readonly file: AdapterFile
+  readonly folder: Folder
+  readonly path: string
+  readonly weight: number
+  /** Of its files; empty when it is the only one. */
+  readonly digest: string
+}
+
+/** Opens adapters. @param consulted  takes every file that is opened */
+export async function openAdapters(adapters: readonly AdapterOption[], options: CommonOptions, consulted: Set<ByteDescriptor>): Promise<OpenedAdapter[]> {
+  const opened: OpenedAdapter[] = []
+  for (const { path, weight = 1 } of adapters) {
+    if (!Number.isFinite(weight)) throw new UsageError(`the weight of ${path} is ${weight}; a finite number is wanted.`)
+    const place = adapterPlace(path)
+    const folder = watched(await openFolder(place.folder), consulted)
+    const file = await openAdapterFile(folder, place.weightsName, options)
+    // one adapter needs no order; several are ordered by what they hold, not by how they were typed
+    const digests = adapters.length < 2 ? [] : await Promise.all(file.files.map((name) => fileDigest(join(place.folder, name))))
+    opened.push({ file, folder, path, weight, digest: digests.join('+') })
+  }
+  refuseUnusedOptions(
+    options,
+    opened.map(({ file }) => file),
+  )
+  return opened
+}
+
 /** LitGPT's name of how prompts are written. */
 const PROMPT_STYLE = 'prompt_style.yaml'
 
@@ -71,9 +94,9 @@ const PROMPT_STYLE = 'prompt_style.yaml'
 const FORMAT_OPTIONS: { readonly [O in FormatOptionName]: string } = { alpha: '--alpha', enableLora: '--enable-lora', fanInFanOut: '--fan-in-fan-out' }
 
 /** What was said for an adapter that is not there would otherwise be lost in silence. */
-function refuseUnusedOptions(options: CommonOptions, adapters: readonly WeightedAdapter[]): void {
+function refuseUnusedOptions(options: CommonOptions, adapters: readonly AdapterFile[]): void {
   for (const [name, typed] of Object.entries(FORMAT_OPTIONS) as [FormatOptionName, string][]) {
-    if (options[name] === undefined || adapters.some(({ adapter }) => adapter.takes?.includes(name) === true)) continue
+    if (options[name] === undefined || adapters.some(({ takes = [] }) => takes.includes(name))) continue
     throw new UsageError(
       `${typed} is for adapters whose files do not say it (loralib); ${adapters.length === 1 ? 'this one is not' : 'none of these is'} of that kind.`,
     )
@@ -81,7 +104,7 @@ function refuseUnusedOptions(options: CommonOptions, adapters: readonly Weighted
 }
 
 /** A folder that notes which of its files are opened. */
-function watched<F extends Folder>(folder: F, opened: Set<ByteDescriptor>): F {
+export function watched<F extends Folder>(folder: F, opened: Set<ByteDescriptor>): F {
   return {
     ...folder,
     open: async (name: string) => {
@@ -92,7 +115,7 @@ function watched<F extends Folder>(folder: F, opened: Set<ByteDescriptor>): F {
   }
 }
 
-async function watchedModel(model: Model, opened: Set<ByteDescriptor>): Promise<Model> {
+export async function watchedModel(model: Model, opened: Set<ByteDescriptor>): Promise<Model> {
   if (model.folder === undefined) return model
   const folder = watched(model.folder, opened)
   if (model.config !== undefined) await folder.open('config.json') // read before it was watched

@@ -31,6 +31,8 @@ export interface CommonOptions {
   readonly expertMajorB?: boolean | undefined
   /** Read the weights of a quantized base as plain numbers, whatever it loses against the model that it was made from. */
   readonly dequantizeBase?: boolean | undefined
+  /** Models of a diffusion pipeline to merge into; unless given all that the adapters have something for. */
+  readonly components?: readonly string[] | undefined
   /** Elements of one tile; for tests. Never changes a byte of the output. */
   readonly tileElements?: number | undefined
 }

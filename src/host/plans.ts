@@ -7,14 +7,17 @@ import { parseJsonObject, type JsonObject } from '../core/json.js'
 import { asksForQuantizer } from '../plan/gguf-source.js'
 import { planGguf as planGgufPure } from '../plan/plan-gguf.js'
 import { planMerge as planMergePure } from '../plan/plan-merge.js'
+import { planPipeline } from '../plan/plan-pipeline.js'
 import { planRegguf, type RegGufRequest } from '../plan/plan-regguf.js'
 import type { QuantizeRequest } from '../plan/quantize-stage.js'
 import type { Plan } from '../plan/plan.js'
 import { TORCH_FILE } from '../plan/weights-file.js'
 import { openDescriptor, openFile } from '../sources/files.js'
+import { isPipeline } from '../sources/pipeline.js'
 import { checkFileName } from './file-names.js'
 import { openInputs } from './inputs.js'
 import { openQuantization, recordedQuantization } from './quantization.js'
+import { openPipelineInputs } from './pipelines.js'
 import { refuseInputFiles } from './refuse-inputs.js'
 import type { AdapterOption, CommonOptions, GgufOptions, MergeOptions } from './options.js'
 
@@ -27,6 +30,7 @@ const MOST_METADATA_BYTES = 8_388_608
  */
 export async function planMerge(options: MergeOptions): Promise<Plan> {
   if (options.adapters.length === 0) throw new UsageError('no adapter is given: nothing to merge.')
+  if (existsSync(options.base) && (await isPipeline(options.base))) return planPipelineMerge(options)
   const { base, adapters, tokenizer, promptStyle, decisions, warnings, consulted } = await openInputs(options.base, options.adapters, 'merge', options)
   const kind = /\.safetensors$/i.test(options.out) ? 'safetensors' : TORCH_FILE.test(options.out) ? 'torch' : 'folder'
   const name = checkFileName(basename(resolve(options.out)))
@@ -42,19 +46,44 @@ export async function planMerge(options: MergeOptions): Promise<Plan> {
     receipt: receiptName(options.receipt, root, kind === 'folder' ? FOLDER_RECEIPT : `${name}.receipt.json`),
     clampOverflow: options.clampOverflow ?? false,
     tileElements: options.tileElements,
-    options: recorded({
-      dtype: options.dtype ?? 'auto',
-      maxShardBytes: options.maxShardBytes,
-      tokenizer: recordedTokenizer(options.tokenizer),
-      clampOverflow: options.clampOverflow,
-      likePeft: options.likePeft,
-      ...recordedFormat(options),
-      dequantizeBase: options.dequantizeBase,
-    }),
+    options: recordedMerge(options),
     decisions,
   })
   refuseInputFiles(plan, [options.base, ...options.adapters.map(({ path }) => path), options.tokenizer ?? ''])
   return { ...plan, warnings: [...warnings, ...plan.warnings], consulted: [...consulted] }
+}
+
+/** The same for the folder of a diffusion pipeline. */
+async function planPipelineMerge(options: MergeOptions): Promise<Plan> {
+  if (/\.safetensors$/i.test(options.out) || TORCH_FILE.test(options.out))
+    throw new UsageError('the base is a pipeline of several models: OUT is a folder, not one file.', { file: options.out })
+  const { consulted, folders, ...inputs } = await openPipelineInputs(options)
+  const plan = await planPipeline({
+    ...inputs,
+    root: options.out,
+    dtype: options.dtype,
+    maxShardBytes: options.maxShardBytes,
+    receipt: receiptName(options.receipt, options.out, FOLDER_RECEIPT),
+    clampOverflow: options.clampOverflow ?? false,
+    tileElements: options.tileElements,
+    options: recordedMerge(options),
+  })
+  refuseInputFiles(plan, [options.base, ...folders, ...options.adapters.map(({ path }) => path)])
+  return { ...plan, consulted: [...consulted] }
+}
+
+function recordedMerge(options: MergeOptions): Plan['options'] {
+  const { dtype, maxShardBytes, tokenizer, clampOverflow, likePeft, components } = options
+  return recorded({
+    dtype: dtype ?? 'auto',
+    maxShardBytes,
+    tokenizer: recordedTokenizer(tokenizer),
+    clampOverflow,
+    likePeft,
+    components: components?.join(','),
+    ...recordedFormat(options),
+    dequantizeBase: options.dequantizeBase,
+  })
 }
 
 /**

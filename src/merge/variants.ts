@@ -1,6 +1,7 @@
 /** How each kind of delta changes a tensor, as row programs: one row of a table per variant. Knows no file format. */
 import type { AdditiveDelta, Delta, LowRank } from '../core/delta.js'
 import { quoted, UnsupportedError } from '../core/errors.js'
+import { rowRange } from '../core/row-maps.js'
 import { inRows, programShape, rowsOf, transposed, type MatrixView, type RowProgram } from '../core/row-program.js'
 import { elementCount } from '../core/shape.js'
 
@@ -75,6 +76,37 @@ export function effectiveScale(delta: Pick<Delta, 'scale'>, weight: number): num
  * @throws UnsupportedError when a change that is no sum is weighted, or meets another adapter
  */
 export function mergedProgram(base: RowProgram, deltas: readonly WeightedDelta[]): RowProgram {
+  const ofRows = deltas.filter(({ delta }) => delta.rows !== undefined)
+  if (ofRows.length === 0) return mergedWhole(base, deltas)
+  return mergedByRows(
+    mergedWhole(
+      base,
+      deltas.filter((one) => !ofRows.includes(one)),
+    ),
+    ofRows,
+  )
+}
+
+/** Changes of some rows each: the base is cut between them. */
+function mergedByRows(base: RowProgram, deltas: readonly WeightedDelta[]): RowProgram {
+  const { rows } = programShape(base)
+  const cuts = [...new Set([0, rows, ...deltas.flatMap(({ delta: { rows: own } }) => (own === undefined ? [] : [own.first, own.first + own.count]))])]
+  cuts.sort((a, b) => a - b)
+  const parts = cuts.slice(1).map((end, i): RowProgram => {
+    const first = cuts[i] ?? 0
+    const own = deltas.filter(({ delta }) => delta.rows?.first === first && delta.rows.count === end - first)
+    return mergedWhole(rowRange(base, first, end - first), own)
+  })
+  const used = deltas.filter(({ delta: { rows: own } }) => own !== undefined && cuts[cuts.indexOf(own.first) + 1] === own.first + own.count)
+  const [unused] = deltas.filter((one) => !used.includes(one))
+  if (unused !== undefined)
+    throw new UnsupportedError(`module ${quoted(unused.delta.module)} changes rows that another adapter cuts apart: merge one after the other.`, {
+      tensor: unused.delta.target,
+    })
+  return { op: 'stack', parts }
+}
+
+function mergedWhole(base: RowProgram, deltas: readonly WeightedDelta[]): RowProgram {
   if (deltas.length === 0) return base
   const others = deltas.filter(({ delta }) => !isAdditive(delta))
   checkAlone(others, deltas)

@@ -83,6 +83,7 @@ export function mergeModel(model: Model, given: readonly WeightedAdapter[], back
     weight,
     tensorCount: adapter.deltas.length,
     digest,
+    ...(adapter.read === undefined || adapter.read.length === 0 ? {} : { read: adapter.read }),
   }))
   const config = configChanges(model, tensors, untied)
   return {

@@ -9,7 +9,7 @@ import { programShape } from '../core/row-program.js'
 import { elementCount } from '../core/shape.js'
 import type { EncodedType } from '../core/arithmetic.js'
 import { compareNames } from '../formats/safetensors/name-order.js'
-import { encodeShardIndex, INDEX_NAME } from '../formats/safetensors/shard-index.js'
+import { encodeShardIndex } from '../formats/safetensors/shard-index.js'
 import type { WeightedAdapter } from '../merge/combine.js'
 import { withIdentity } from './identity.js'
 import { mergeDecisions, mergeModel, mergeWarnings, type ConfigChanges, type MergedTensor } from './merged-tensors.js'
@@ -17,6 +17,7 @@ import type { Plan, PlannedFile, PlannedTensor, SideFile, TensorProgram } from '
 import { cutShards, type PlannedShard } from './shards.js'
 import { copiedFiles, mergedConfig, type TokenizerFiles } from './side-files.js'
 import { tileSize } from './tiles.js'
+import { outputNames } from './weight-names.js'
 import { layOutWeights } from './weights-file.js'
 
 export interface MergeRequest {
@@ -77,15 +78,17 @@ function shardsOf(
   tensors: ReadonlyMap<string, MergedTensor>,
   dtypeOf: (tensor: MergedTensor) => Dtype,
 ): PlannedShard[] {
-  // only a folder with a config can become a GGUF, and ask for its name
-  const named = (metadata: ReadonlyMap<string, string>): ReadonlyMap<string, string> =>
-    output.kind === 'folder' && base.config !== undefined ? withIdentity(metadata, base) : metadata
+  const named = (metadata: ReadonlyMap<string, string>): ReadonlyMap<string, string> => {
+    if (base.component !== undefined) return metadata.size > 0 ? metadata : new Map([['format', 'pt']])
+    // only a folder with a config can become a GGUF, and ask for its name
+    return output.kind === 'folder' && base.config !== undefined ? withIdentity(metadata, base) : metadata
+  }
   const all = { metadata: named(new Map(base.shards.flatMap((shard) => [...shard.metadata]))), tensorNames: [...tensors.keys()] }
   if (output.kind !== 'folder') return [{ ...all, fileName: output.name }]
   if (base.litgpt === true) return litGptFiles(all, maxShardBytes)
-  if (maxShardBytes !== undefined) return cutShards(all, maxShardBytes, (name) => byteLength(tensors.get(name), dtypeOf))
+  if (maxShardBytes !== undefined) return cutShards(all, maxShardBytes, (name) => byteLength(tensors.get(name), dtypeOf), outputNames(base))
   // one file has the name that every reader looks for; several keep theirs, for the reference orders tensors by them
-  if (base.shards.length === 1) return [{ ...all, fileName: 'model.safetensors', tensorNames: withNewTensors(base, tensors)[0]?.tensorNames ?? [] }]
+  if (base.shards.length === 1) return [{ ...all, fileName: outputNames(base).whole, tensorNames: withNewTensors(base, tensors)[0]?.tensorNames ?? [] }]
   return withNewTensors(base, tensors).map((shard) => ({ ...shard, fileName: safetensorsName(shard.fileName), metadata: named(shard.metadata) }))
 }
 
@@ -171,7 +174,8 @@ async function sideFiles(
   const side = await copiedFiles(base.folder, others, written)
   if (base.folder !== undefined && base.config !== undefined)
     side.push(await mergedConfig(base.folder, { dtype, changes, removed: base.dequantized?.configFields ?? [] }))
-  if (files.length > 1 && base.litgpt !== true) side.push({ name: INDEX_NAME, stage: 'after', content: { kind: 'text', text: indexText(files, tensors) } })
+  if (files.length > 1 && base.litgpt !== true)
+    side.push({ name: outputNames(base).index, stage: 'after', content: { kind: 'text', text: indexText(files, tensors) } })
   return side
 }
 

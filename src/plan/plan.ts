@@ -92,6 +92,8 @@ export interface PlannedAdapter {
   readonly tensorCount: number
   /** sha256 over the adapter's files; empty when only one adapter is given. */
   readonly digest: string
+  /** Small tensors that were read while planning: alphas. */
+  readonly read?: readonly { readonly tensor: string; readonly sha256: string }[]
 }
 
 export interface Plan {

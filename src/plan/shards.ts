@@ -1,5 +1,6 @@
 /** Cuts a model into files of at most a given size. */
 import { compareNames } from '../formats/safetensors/name-order.js'
+import type { OutputNames } from './weight-names.js'
 
 /** A file of weights to be written. */
 export interface PlannedShard {
@@ -9,12 +10,11 @@ export interface PlannedShard {
 }
 
 /**
- * Fills files in the given order; a tensor larger than `maxBytes` gets one for itself. Names are those of transformers:
- * `model.safetensors`, or `model-00001-of-00003.safetensors` and so on.
+ * Fills files in the given order; a tensor larger than `maxBytes` gets one for itself.
  * @param maxBytes  bytes of tensor data in one file
  * @param sizeOf    bytes of a tensor
  */
-export function cutShards(all: Omit<PlannedShard, 'fileName'>, maxBytes: number, sizeOf: (name: string) => number): PlannedShard[] {
+export function cutShards(all: Omit<PlannedShard, 'fileName'>, maxBytes: number, sizeOf: (name: string) => number, names: OutputNames): PlannedShard[] {
   const groups: string[][] = [[]]
   let filled = 0
   for (const name of all.tensorNames) {
@@ -26,9 +26,8 @@ export function cutShards(all: Omit<PlannedShard, 'fileName'>, maxBytes: number,
     groups.at(-1)?.push(name)
     filled += size
   }
-  const number = (n: number): string => String(n).padStart(5, '0')
   return groups.map((tensorNames, i) => ({
-    fileName: groups.length === 1 ? 'model.safetensors' : `model-${number(i + 1)}-of-${number(groups.length)}.safetensors`,
+    fileName: groups.length === 1 ? names.whole : names.shard(i + 1, groups.length),
     tensorNames: [...tensorNames].sort(compareNames),
     metadata: all.metadata,
   }))

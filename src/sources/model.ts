@@ -8,6 +8,7 @@ import { FileSystemError, nameList } from '../core/errors.js'
 import { parseJsonObject, type JsonObject } from '../core/json.js'
 import type { Model } from '../core/model.js'
 import type { TensorInfo } from '../core/tensor-info.js'
+import { componentName, isComponent, openComponentShards } from './component.js'
 import { openFile, openFolder, pathKind, shownPath, type LocalFolder } from './files.js'
 import { fileKind, notABase, notAModel } from './recognize.js'
 import { openLitGptShards, openShards, readSafetensors, readTorch, type OpenedShard } from './shards.js'
@@ -35,13 +36,15 @@ export interface OpenModelOptions {
 export async function openModelFolder(folder: LocalFolder, { prefersLitGpt = false }: OpenModelOptions = {}): Promise<Model> {
   const broken = folder.brokenLinks.filter((name) => NEEDED.test(name))
   if (broken.length > 0) throw new FileSystemError(`${nameList(broken)} is a link that leads to no file: is the download complete?`, { file: folder.label })
+  const config = await readConfig(folder)
+  const part = (await isComponent(folder, config)) ? await openComponentShards(folder) : undefined
   const preferred = prefersLitGpt ? await openLitGptShards(folder) : undefined
-  const huggingFace = preferred === undefined ? await openShards(folder) : undefined
+  const huggingFace = part?.shards ?? (preferred === undefined ? await openShards(folder) : undefined)
   const litgpt = preferred ?? (huggingFace === undefined ? await openLitGptShards(folder) : undefined)
   const shards = huggingFace ?? litgpt
   if (shards === undefined) throw notAModel(folder)
-  const config = await readConfig(folder)
   const model: Model = { label: folder.label, identity: folder.baseName, folder, config, tensors: tensorsByName(shards), shards }
+  if (part !== undefined) return { ...model, component: { name: componentName(folder, config), weightNames: part.weightNames } }
   return litgpt === undefined ? model : { ...model, litgpt: true }
 }
 

@@ -23,17 +23,18 @@ export interface OpenedShard extends Shard {
 export type Weights = Pick<OpenedShard, 'tensors' | 'metadata'>
 
 /** How a model's files are named in a format, and who reads one. */
-interface ShardFormat {
+export interface ShardFormat {
   readonly index: string
   readonly extension: string
-  readonly prefix: string
+  /** Whether a file of the folder is one of them, when there is no index. */
+  readonly isOwn: (fileName: string) => boolean
   readonly read: (source: ByteSource) => Promise<Weights>
 }
 
 /** The first format that a folder has files of is the model's. */
 const FORMATS: readonly ShardFormat[] = [
-  { index: INDEX_NAME, extension: '.safetensors', prefix: 'model', read: readSafetensors },
-  { index: 'pytorch_model.bin.index.json', extension: '.bin', prefix: 'pytorch_model', read: readTorch },
+  { index: INDEX_NAME, extension: '.safetensors', isOwn: (name) => /^model.*\.safetensors$/s.test(name), read: readSafetensors },
+  { index: 'pytorch_model.bin.index.json', extension: '.bin', isOwn: (name) => /^pytorch_model.*\.bin$/s.test(name), read: readTorch },
 ]
 
 const NUMBERED = /^(.*)-(\d{5})-of-(\d{5})\.(?:safetensors|bin)$/
@@ -59,10 +60,10 @@ export async function openShards(folder: Folder): Promise<readonly OpenedShard[]
   return undefined
 }
 
-async function openShardsOf(folder: Folder, format: ShardFormat): Promise<readonly OpenedShard[] | undefined> {
+/** The weights of a folder in one format, or undefined when it holds none. @throws FormatError, FileSystemError */
+export async function openShardsOf(folder: Folder, format: ShardFormat): Promise<readonly OpenedShard[] | undefined> {
   const index = folder.has(format.index) ? await readIndex(folder, format) : undefined
-  const ours = ({ name }: { name: string }): boolean => name.startsWith(format.prefix) && name.endsWith(format.extension)
-  const fileNames = index?.fileNames ?? folder.entries.filter(ours).map(({ name }) => name)
+  const fileNames = index?.fileNames ?? folder.entries.map(({ name }) => name).filter((name) => format.isOwn(name))
   if (fileNames.length === 0) return undefined
   if (index === undefined) requireWholeSet(folder, fileNames, format)
   else requireFiles(folder, index, format)

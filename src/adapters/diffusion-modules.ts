@@ -1,0 +1,136 @@
+/**
+ * Tensors of an adapter for a diffusion pipeline -> its modules with ranks and scales. Every rule that needs no base is checked
+ * here: factors are complete, no tensor is empty or left over, alphas are numbers.
+ *
+ * Law: sd-scripts networks/lora.py `create_network_from_weights` (alpha / rank; without alpha, 1); LyCORIS 4.1 (the alpha of
+ * rsLoRA is stored so that alpha / rank is right); diffusers 0.42 utils/peft_utils.py `get_peft_kwargs`.
+ * Stricter here: these skip what they cannot place.
+ */
+import { isPlainFloat } from '../core/dtypes.js'
+import { FormatError, MismatchError, quoted, UnsupportedError } from '../core/errors.js'
+import { shapeText } from '../core/shape.js'
+import type { TensorInfo } from '../core/tensor-info.js'
+import type { AdapterModule } from './adapter-file.js'
+import { splitDiffusionKey, type DiffusionKey, type DiffusionRole } from './diffusion-keys.js'
+import { DIFFUSION_KINDS, DIFFUSION_ROLE_KEYS, type DiffusionKindRow } from './diffusion-kinds.js'
+import type { DiffusionMetadata } from './diffusion-metadata.js'
+import type { SmallTensors } from './small-tensors.js'
+
+type Factors = Map<DiffusionRole, TensorInfo>
+
+interface Group extends Omit<DiffusionKey, 'role'> {
+  readonly factors: Factors
+}
+
+/** Read while planning, no factors. */
+const SWITCHES: ReadonlySet<DiffusionRole> = new Set<DiffusionRole>(['alpha', 'onInput'])
+
+/** @throws MismatchError, UnsupportedError, FormatError naming the tensor */
+export async function readDiffusionModules(
+  tensors: readonly TensorInfo[],
+  metadata: DiffusionMetadata,
+  small: SmallTensors,
+  file: string,
+): Promise<AdapterModule[]> {
+  const modules: AdapterModule[] = []
+  for (const group of groupByModule(tensors, file).values()) {
+    const row = rowOf(group.factors, file)
+    checkFactors(row, group.factors, file)
+    modules.push(await readModule(row, group, metadata, small, file))
+  }
+  return modules
+}
+
+async function readModule(row: DiffusionKindRow, group: Group, metadata: DiffusionMetadata, small: SmallTensors, file: string): Promise<AdapterModule> {
+  const { component, module: name, isFlattened, factors } = group
+  const [first] = factors.values()
+  const place = { file, tensor: first?.name ?? '' }
+  const rank = row.rank?.(factors) ?? 0
+  const stored = factors.get('alpha')
+  const alpha = stored === undefined ? undefined : await readAlpha(stored, small, file)
+  const configured = metadata.scaleOf(component, name, { rank, alpha, hasMagnitude: factors.has('magnitude') }, place)
+  if (metadata.isRankStabilized && (row.kind === 'glora' || (row.kind === 'kronecker' && row.rank === undefined)))
+    throw new UnsupportedError(`is ${row.name} trained with rs_lora, whose scale LyCORIS does not store: train it without.`, place)
+  const scale = row.rank === undefined ? 1 : (configured ?? (alpha === undefined ? 1 : alpha / rank))
+  if (!Number.isFinite(Math.fround(scale))) throw new FormatError(`alpha ${alpha} gives module ${quoted(name)} a scale too large for f32.`, place)
+  const onInput = factors.get('onInput')
+  const kept = new Map([...factors].filter(([role]) => !SWITCHES.has(role)))
+  return {
+    kind: row.kind,
+    name,
+    factors: kept,
+    rank,
+    alpha: alpha ?? rank * scale,
+    scale,
+    isFlattened,
+    ...(row.rank !== undefined && configured === undefined && alpha === undefined && !isFlattened ? { isScaleAssumed: true } : {}),
+    ...(component === undefined ? {} : { component }),
+    ...(onInput === undefined ? {} : { actsOnInputs: (await small.scalar(onInput)) !== 0 }),
+  }
+}
+
+async function readAlpha(tensor: TensorInfo, small: SmallTensors, file: string): Promise<number> {
+  const alpha = await small.scalar(tensor)
+  if (Number.isFinite(alpha) && alpha !== 0) return alpha
+  const why = alpha === 0 ? 'sd-scripts takes that for the rank when it trains, and for nothing when it merges' : 'the file is broken'
+  throw new MismatchError(`alpha is ${alpha}: ${why}. Store the alpha that is meant.`, { file, tensor: tensor.name })
+}
+
+/** Takes all keys apart. @throws MismatchError when one is unknown, or says the same as another */
+function groupByModule(tensors: readonly TensorInfo[], file: string): Map<string, Group> {
+  const groups = new Map<string, Group>()
+  for (const tensor of tensors) {
+    const place = { file, tensor: tensor.name }
+    const key = splitDiffusionKey(tensor.name)
+    if (key === undefined) throw new MismatchError(unknownKey(tensor.name), place)
+    const { role, ...where } = key
+    const id = `${where.component ?? ''}/${where.module}`
+    const group = groups.get(id) ?? { ...where, factors: new Map() }
+    groups.set(id, group)
+    const other = group.factors.get(role)
+    if (other !== undefined) throw new MismatchError(`says the same as ${quoted(other.name)}: one of them would be left over.`, place)
+    group.factors.set(role, tensor)
+  }
+  return groups
+}
+
+function unknownKey(name: string): string {
+  if (name.startsWith('bundle_emb.') || /^(?:clip_l|clip_g|emb_params|string_to_param)\b/.test(name))
+    return 'is an embedding that was bundled with the adapter (textual inversion): it cannot be merged into weights. Take it out of the file, and load it beside the model.'
+  return 'is no tensor of a kohya, LyCORIS or diffusers adapter (its key is spelled like nothing known), so it would be left over.'
+}
+
+function rowOf(factors: Factors, file: string): DiffusionKindRow {
+  const [first] = factors.values()
+  const place = { file, tensor: first?.name ?? '' }
+  const complete = DIFFUSION_KINDS.find(({ needs }) => needs.every((role) => factors.has(role)))
+  if (complete !== undefined) {
+    const known = new Set([...complete.needs, ...complete.may])
+    for (const [role, tensor] of factors)
+      if (!known.has(role))
+        throw new MismatchError(`has no business with ${complete.name}, which its module was trained with, so it would be left over.`, {
+          file,
+          tensor: tensor.name,
+        })
+    return complete
+  }
+  const begun = DIFFUSION_KINDS.find(({ needs }) => needs.some((role) => factors.has(role)))
+  const missing = begun?.needs.find((role) => !factors.has(role))
+  const partner = missing === undefined ? 'factors' : (DIFFUSION_ROLE_KEYS[missing] ?? missing)
+  throw new MismatchError(`has no partner ${partner} in the file, so its update is unknown: the file is incomplete, save the adapter again.`, place)
+}
+
+function checkFactors(row: DiffusionKindRow, factors: Factors, file: string): void {
+  for (const [role, tensor] of factors) {
+    const place = { file, tensor: tensor.name }
+    if (tensor.shape.includes(0)) throw new MismatchError(`is empty (shape ${shapeText(tensor.shape)}): save the adapter again.`, place)
+    if (!SWITCHES.has(role) && !isPlainFloat(tensor.dtype)) throw new UnsupportedError(`has dtype ${tensor.dtype}; F32, F16 or BF16 is wanted.`, place)
+    if (row.rank !== undefined && MATRICES.has(role) && tensor.shape.length < 2)
+      throw new MismatchError(`has shape ${shapeText(tensor.shape)} where a matrix of two dimensions is wanted.`, place)
+  }
+}
+
+const MATRICES: ReadonlySet<DiffusionRole> = new Set<DiffusionRole>([
+  ...(['A', 'B', 'hada1A', 'hada1B', 'hada2A', 'hada2B', 'lokr1A', 'lokr1B', 'lokr2A', 'lokr2B'] as const),
+  ...(['gloraA1', 'gloraA2', 'gloraB1', 'gloraB2'] as const),
+])
