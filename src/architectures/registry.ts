@@ -32,6 +32,8 @@ import { qwen2 } from './families/qwen2.js'
 import { qwen3next, qwen35, qwen35moe } from './families/qwen3-next.js'
 import { qwen3, qwen3moe } from './families/qwen3.js'
 import { qwen2vl, qwen3vl, qwen3vlmoe } from './families/vision-text.js'
+import { lfm2, lfm2moe } from './families/lfm2.js'
+import { mamba, mamba2 } from './families/mamba.js'
 import { mistral3 } from './families/mistral3.js'
 import { llama4 } from './families/llama4.js'
 import { ernie, ernieMoe, paddleOcr } from './families/ernie.js'
@@ -54,6 +56,7 @@ export const FAMILIES: readonly ArchitectureDefinition[] = [
   ...[hunyuan, hunyuanMoe],
   ...[dots1, mellum, minimaxM2],
   ...[codeshell, jais2, maincoder, minicpm3, orion, pangu, plm, qwen, refact, xverse],
+  ...[mamba, mamba2, lfm2, lfm2moe],
 ]
 
 // Keyed by the user's text, so a Map: "constructor" and "__proto__" are names like others.

@@ -4,7 +4,7 @@ import { rowRange, transpose } from '../core/row-maps.js'
 import { inRows, type RowProgram } from '../core/row-program.js'
 import { elementCount, rowShape, sameShape, shapeText } from '../core/shape.js'
 import { readUint, type Config } from './config.js'
-import { expertCount, headCount, hiddenSize, kvHeadCount } from './dimensions.js'
+import { expertCount, headCount, hiddenSize, kvHeadCount, optionalUint } from './dimensions.js'
 import { each, parts, recut, reshaped, rowsFrom, type TensorProgram, type Transform } from './transform.js'
 
 export const LAYOUT_TRANSFORMS = {
@@ -34,6 +34,15 @@ export const LAYOUT_TRANSFORMS = {
   hiddenColumns: each((tensor, { config }) =>
     tensor.shape.at(-1) === hiddenSize(config) && tensor.shape.at(-2) !== hiddenSize(config) ? tensor : transposed(tensor),
   ),
+  /** One number per row: vectors that ggml broadcasts. */
+  asColumn: each((tensor) => reshaped(tensor, [...tensor.shape, 1])),
+  /** A norm as one row per group of the state. */
+  byGroups: each((tensor, { config }) => {
+    const groups = optionalUint(config, 'n_groups') ?? 1
+    const elements = elementCount(tensor.shape)
+    if (elements % groups !== 0) throw uneven(tensor, elements, groups)
+    return reshaped(tensor, [groups, elements / groups])
+  }),
   /** Without dimensions of one index. */
   squeeze: each((tensor) =>
     reshaped(

@@ -2,4 +2,9 @@
 export const ARCHITECTURE_GAPS: ReadonlyMap<string, string> = new Map([
   ['GptOssForCausalLM-mxfp4', 'checkpoints that are quantized already'],
   ['Glm4MoeForCausalLM', 'config.json counts a prediction layer (the default) that the checkpoint does not have'],
+  ...['MambaForCausalLM', 'MambaForCausalLM-v4', 'MambaLMHeadModel', 'FalconMambaForCausalLM'].map((name): readonly [string, string] => [
+    name,
+    'one value of ssm_a in a hundred is the neighbour of the nearest f32 in torch (docs/numerics.md)',
+  ]),
+  ['Mamba2ForCausalLM-v4', 'config.json says Infinity, which is no JSON'],
 ])

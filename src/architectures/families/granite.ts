@@ -1,23 +1,28 @@
 /**
  * Granite 3 and 4 dense, with and without experts.
  *
- * Law: conversion/granite.py `GraniteModel`, `GraniteMoeModel` (llama.cpp 0c1e570): heads are never wider than the hidden
- * state allows, head_dim is ignored there.
+ * Law: conversion/granite.py `GraniteModel`, `GraniteMoeModel` (llama.cpp 0c1e570). Wider here: head_dim, which the reference
+ * ignores (docs/numerics.md).
  */
 import { ENDS, GATED_MLP, NORMS, ROPE_ATTENTION } from '../common-rows.js'
 import type { Config } from '../config.js'
-import { defineArchitecture, withoutKeys } from '../define.js'
+import { defineArchitecture, withRow } from '../define.js'
 import { headCount, hiddenSize, optionalFloat, optionalUint } from '../dimensions.js'
 import { ropeFactorsLlama3 } from '../extras.js'
 import type { HparamRow } from '../hparams.js'
 import { LLAMA_HPARAMS } from './llama-like.js'
 
+/** Where it is another than the hidden state's share: the reference ignores it, and llama.cpp would take the share. */
+function ownHeadDim(config: Config): number | undefined {
+  const own = optionalUint(config, 'head_dim')
+  return own === Math.floor(hiddenSize(config) / headCount(config)) ? undefined : own
+}
+
 /** A factor that is written unless it is zero. */
 const factor = (key: string) => (config: Config) => optionalFloat(config, key) || undefined
 
 const HPARAMS: readonly HparamRow[] = [
-  ...withoutKeys(LLAMA_HPARAMS, 'attention.key_length', 'attention.value_length', 'rope.dimension_count'),
-  ['rope.dimension_count', 'u32', (config) => Math.floor(hiddenSize(config) / headCount(config))],
+  ...withRow(withRow(LLAMA_HPARAMS, ['attention.key_length', 'u32', ownHeadDim]), ['attention.value_length', 'u32', ownHeadDim]),
   ['attention.scale', 'f32', factor('attention_multiplier')],
   ['embedding_scale', 'f32', factor('embedding_multiplier')],
   ['residual_scale', 'f32', factor('residual_multiplier')],
