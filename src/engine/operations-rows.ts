@@ -12,22 +12,25 @@ export function evaluateSliceRows(bench: Bench, program: Node<'sliceRows'>, firs
   mappedRows(bench, program.input, (row) => slicedRow(program, row), first, into)
 }
 
-/** Row i of the output is row `rowOf(i)` of the input. */
+/** Row i of the output is row `rowOf(i)` of the input. Each is computed once, and none that is not wanted: norms count what is computed. */
 function mappedRows(bench: Bench, input: RowProgram, rowOf: (row: number) => number, first: number, into: Float32Array): void {
   const { cols } = programShape(input)
-  const count = into.length / cols
-  const wanted = Array.from({ length: count }, (_, i) => rowOf(first + i))
-  const low = wanted.reduce((a, b) => Math.min(a, b), Infinity)
-  const span = wanted.reduce((a, b) => Math.max(a, b), 0) - low + 1
-  // never a row that is not wanted: its norms would be counted here and again in its own tile
-  if (span > count) return runsOfRows(bench, input, wanted, cols, into)
-  bench.borrowFloats(span * cols, (all) => {
-    bench.rows(input, low, all)
-    wanted.forEach((row, i) => into.set(all.subarray((row - low) * cols, (row - low + 1) * cols), i * cols))
+  const wanted = Array.from({ length: into.length / cols }, (_, i) => rowOf(first + i))
+  if (wanted.every((row, i) => i === 0 || row > wanted[i - 1]!)) return runsOfRows(bench, input, wanted, cols, into)
+  const order = wanted.map((_, i) => i).sort((a, b) => wanted[a]! - wanted[b]!)
+  bench.borrowFloats(into.length, (sorted) => {
+    runsOfRows(
+      bench,
+      input,
+      order.map((i) => wanted[i]!),
+      cols,
+      sorted,
+    )
+    order.forEach((i, at) => into.set(sorted.subarray(at * cols, (at + 1) * cols), i * cols))
   })
 }
 
-/** Rows here and there: those that follow one another are read at once. */
+/** Rows in ascending order: those that follow one another are read at once. */
 function runsOfRows(bench: Bench, input: RowProgram, wanted: readonly number[], cols: number, into: Float32Array): void {
   for (let start = 0, end = 0; start < wanted.length; start = end) {
     const row = wanted[start]!

@@ -11,15 +11,14 @@ export const TILE_ELEMENTS = 262_144
 /** Bytes of one tile of a byte program. */
 export const TILE_BYTES = 1_048_576
 
-const MOST_TILES_OF_A_GROUP = 4 // a group of rows up to this many tiles stays whole, so that a permutation reads each row once
-
 /** Rows (row program) or bytes (byte program) of one tile. */
 export function tileSize(program: TensorProgram, tileElements = TILE_ELEMENTS): number {
   if (program.kind === 'bytes') return Math.min(TILE_BYTES, tileElements * 4)
   const { cols } = programShape(program.rows)
   const rows = Math.max(1, Math.floor(tileElements / Math.max(1, cols)))
   const group = rowGranularity(program.rows)
-  if (group * cols > tileElements * MOST_TILES_OF_A_GROUP) return rows
+  // a larger group is cut: its rows lie in few runs, and whole it would take the memory of several tiles
+  if (group * cols > tileElements) return rows
   return Math.max(group, rows - (rows % group))
 }
 
