@@ -1,6 +1,6 @@
 /**
  * FP8 with a scale beside each weight: DeepSeek's and Qwen's blocks (weight_scale_inv), FBGEMM's rows (weight_scale),
- * Mistral's tensors (qscale_weight), MXFP8.
+ * Mistral's and AutoFP8's tensors (qscale_weight, weight_scale), MXFP8.
  *
  * Law: conversion/base.py `dequant_model`, method fp8 (llama.cpp 0c1e570); transformers 5.23 finegrained_fp8.py, fbgemm_fp8.py.
  */
@@ -14,6 +14,7 @@ import { scaledTensor, type Block } from './scaled.js'
 const SCALES: readonly (readonly [scale: string, weight: string])[] = [
   ['_scale_inv', ''],
   ['.qscale_weight', '.weight'],
+  ['.weight_scale', '.weight'],
 ]
 
 /** quant_method fp8 and mxfp8. */

@@ -29,21 +29,23 @@ export interface Treatment {
 }
 
 /** @throws UnsupportedError when it is only done when asked for */
-export function treatmentOf({ title, tensors, isFp8, converts }: QuantizedModel, task: Task): Treatment {
+export function treatmentOf({ title, tensors, isFp8, converts, keepsBlocks }: QuantizedModel, task: Task): Treatment {
   const touched = [...task.changed].filter((name) => tensors.has(name))
   const asIs: Treatment = { as: 'stored', keepsBlocks: false, decisions: [], warnings: [] }
   if (task.kind === 'vocabulary') return asIs
-  if (task.dequantize) return { ...asIs, as: 'plain', decisions: [dequantizedNote(title, tensors.size)], warnings: isFp8 ? [] : [warning(title)] }
+  if (task.dequantize) return { ...asIs, as: 'plain', decisions: [dequantizedNote(title, tensors.size, task.kind)], warnings: isFp8 ? [] : [warning(title)] }
   if (touched.length > 0 && !isFp8) throw refusal(title, `the adapter changes ${nameList(touched, 1)}, which is stored so`, 'merge into', task)
-  if (touched.length > 0) return { ...asIs, as: 'plain', decisions: [dequantizedNote(title, tensors.size)] }
+  if (touched.length > 0) return { ...asIs, as: 'plain', decisions: [dequantizedNote(title, tensors.size, task.kind)] }
   if (task.kind === 'merge')
     return { ...asIs, decisions: [`the base is quantized (${title}); no adapter changes its ${tensors.size} quantized tensors: they stay as they are`] }
   if (!converts) throw refusal(title, 'the reference converter does not read it', 'convert', task)
-  return { ...asIs, as: 'plain', keepsBlocks: true, decisions: [dequantizedNote(title, tensors.size)] }
+  const kept = [`${tensors.size} quantized tensors of the base (${title}) go into the GGUF as they are stored`]
+  return { ...asIs, as: 'plain', keepsBlocks: true, decisions: keepsBlocks ? kept : [dequantizedNote(title, tensors.size, task.kind)] }
 }
 
-function dequantizedNote(title: string, count: number): string {
-  return `${count} quantized tensors of the base (${title}) are read as plain numbers; the output does not say quantization_config any more`
+function dequantizedNote(title: string, count: number, kind: Task['kind']): string {
+  const config = kind === 'merge' ? ', and quantization_config is left out of config.json' : ''
+  return `${count === 1 ? '1 quantized tensor' : `${count} quantized tensors`} of the base (${title}) read as plain numbers${config}`
 }
 
 function warning(title: string): string {

@@ -321,6 +321,11 @@ export const QUANTIZED_LAYOUTS: Readonly<Record<string, QuantizedLayout>> = {
     linear: fp8Scaled('weight_scale_inv', () => [], ACTIVATION),
   },
   'fp8-mistral': { settings: { quant_method: 'fp8' }, converts: true, linear: fp8Scaled('qscale_weight', () => [], { qscale_act: f32Tensor([], [2]) }) },
+  'fp8-auto': {
+    settings: { quant_method: 'fp8', activation_scheme: 'static' },
+    converts: true,
+    linear: fp8Scaled('weight_scale', () => [], { input_scale: f32Tensor([], [0.5]) }),
+  },
   fbgemm: { settings: { quant_method: 'fbgemm_fp8' }, converts: false, linear: fp8Scaled('weight_scale', (out) => [out, 1]) },
   'modelopt-fp8': {
     settings: { quant_method: 'modelopt', quant_algo: 'FP8' },
