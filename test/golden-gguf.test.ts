@@ -95,5 +95,5 @@ describe('the golden GGUF files of the project', () => {
 })
 
 describe('golden GGUF files', { skip: SKIP_WITHOUT_GOLDEN }, () => {
-  for (const { name, folder } of casesIn(GOLDEN)) if (!name.endsWith('mxfp4')) check(name, folder)
+  for (const { name, folder } of casesIn(GOLDEN)) check(name, folder)
 })

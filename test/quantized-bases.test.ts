@@ -5,7 +5,8 @@ import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { execute, planGguf, planMerge, ToolkitError } from '../src/index.js'
 import { withoutQuantization } from '../src/quantized/treatment.js'
-import { f32Tensor, readSafetensors, type PlainTensor } from './support/plain-tensors.js'
+import { GOLDEN, SKIP_WITHOUT_GOLDEN } from './support/paths.js'
+import { f32Tensor, readSafetensors, valuesOf, type PlainTensor } from './support/plain-tensors.js'
 import { QUANTIZED_LAYOUTS, writeQuantizedModel } from './support/quantized-models.js'
 import { writeAdapter, writeSideFiles } from './support/tiny-models.js'
 import { workspace } from './support/workspace.js'
@@ -227,4 +228,30 @@ describe('names of quantized repositories', () => {
     }
     for (const [name, origin] of Object.entries(names)) assert.equal(withoutQuantization(name), origin)
   })
+})
+
+describe('the golden quantized bases', { skip: SKIP_WITHOUT_GOLDEN }, () => {
+  const golden = (name: string, part: string): string => join(GOLDEN ?? '', 'merge', name, part)
+
+  it('give what PEFT merges, and what torch dequantizes', async (t) => {
+    const out = join(workspace(t, 'golden-fp8'), 'merged')
+    const adapters = [{ path: golden('fp8_block_base', 'adapter') }]
+    await execute(await planMerge({ base: golden('fp8_block_base', 'base'), adapters, out, dtype: 'F32' }))
+    const merged = readSafetensors(out)
+    const changed = readSafetensors(golden('fp8_block_base', 'expected'))
+    for (const [name, tensor] of readSafetensors(golden('fp8_block_base', 'dequantized')))
+      if (!changed.has(name)) assert.deepEqual(merged.get(name)?.bytes, tensor.bytes, name)
+    for (const [name, tensor] of changed) {
+      const own = merged.get(name)
+      assert.ok(own, name)
+      const [ours, theirs] = [valuesOf(own), valuesOf(tensor)]
+      theirs.forEach((value, i) => assert.ok(Math.abs((ours[i] ?? Number.NaN) - value) <= 1e-6 + 2 ** -22 * Math.abs(value), `${name}[${i}]`))
+    }
+  })
+
+  for (const name of ['mimic_gptq', 'mimic_bnb_nf4'])
+    it(`are refused: ${name}`, async (t) => {
+      const asked = { base: golden(name, 'base'), adapters: [{ path: golden(name, 'adapter') }], out: join(workspace(t, 'golden-mimic'), 'merged') }
+      assert.match((await refusal(planMerge(asked))).message, /16-bit/)
+    })
 })
