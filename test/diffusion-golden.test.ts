@@ -50,6 +50,16 @@ const EXPECTED: Readonly<Record<string, (base: Tensors, adapter: Tensors) => Exp
       ],
     ])
   },
+  lycoris_dora: (base, adapter) => {
+    const down = get(adapter, `${FLAT}.lora_down.weight`)
+    const weight = get(base, `${UNET}.weight`)
+    const sum = added(weight, product(get(adapter, `${FLAT}.lora_up.weight`), down, alphaOf(adapter) / (down.shape[0] ?? 0)))
+    const [cols, lengths] = [weight.shape[1] ?? 1, valuesOf(get(adapter, `${FLAT}.dora_scale`))]
+    const norms = lengths.map((_, row) => Math.sqrt(sum.subarray(row * cols, (row + 1) * cols).reduce((squares, value) => squares + value * value, 0)))
+    return new Map([
+      [`${UNET}.weight`, sum.map((value, i) => (value * (lengths[Math.floor(i / cols)] ?? 0)) / ((norms[Math.floor(i / cols)] ?? 1) + 2 ** -23))],
+    ])
+  },
   lycoris_lokr: (base, adapter) => {
     const first = get(adapter, `${FLAT}.lokr_w1`)
     const [a, b] = [get(adapter, `${FLAT}.lokr_w2_a`), get(adapter, `${FLAT}.lokr_w2_b`)]

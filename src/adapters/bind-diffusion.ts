@@ -26,6 +26,7 @@ const BINDERS: { readonly [K in DiffusionKind]: (bound: BoundModule) => Delta[] 
     const { module } = bound
     const left = pairOf(module, 'hada1A', 'hada1B')
     const right = pairOf(module, 'hada2A', 'hada2B')
+    if (module.factors.has('hada1T') || module.factors.has('hada2T') || module.factors.has('doraScale')) return notYet(bound)
     requireFit(bound, left.B.rows, left.A.cols)
     requireFit(bound, right.B.rows, right.A.cols)
     return [{ variant: 'loha', ...change(bound), left, right }]
@@ -33,6 +34,7 @@ const BINDERS: { readonly [K in DiffusionKind]: (bound: BoundModule) => Delta[] 
   kronecker: (bound) => {
     const { module } = bound
     const left = factorOf(module, 'lokr1', 'lokr1A', 'lokr1B')
+    if (module.factors.has('lokr2T') || module.factors.has('doraScale')) return notYet(bound)
     const right = factorOf(module, 'lokr2', 'lokr2A', 'lokr2B')
     requireFit(bound, rowCount(left) * rowCount(right), colCount(left) * colCount(right))
     return [{ variant: 'lokr', ...change(bound), left, right }]
@@ -55,8 +57,8 @@ function isDiffusionKind(kind: AdapterModule['kind']): kind is DiffusionKind {
 
 function bindLocon(bound: BoundModule): Delta[] {
   const { module } = bound
-  if (module.factors.has('mid') || module.factors.has('doraScale')) return notYet(bound)
-  const { weight } = shapeOf(bound)
+  if (module.factors.has('mid')) return notYet(bound)
+  const { weight, out, inputs } = shapeOf(bound)
   const A = tensorOf(module, 'A')
   const pair = pairOf(module, 'B', 'A')
   requireFit(bound, pair.B.rows, pair.A.cols)
@@ -64,12 +66,26 @@ function bindLocon(bound: BoundModule): Delta[] {
   if (A.shape.length > 2 && weight.shape.length > 2 && shapeText(A.shape.slice(1)) !== shapeText(weight.shape.slice(1))) throw doesNotFit(A, weight)
   const magnitude = module.factors.get('magnitude')
   if (magnitude !== undefined && elementCount(magnitude.shape) !== pair.B.rows) throw doesNotFit(magnitude, weight)
-  const updated: Delta =
-    magnitude === undefined
-      ? { variant: 'lora', ...change(bound), ...pair }
-      : { variant: 'dora', ...change(bound), ...pair, magnitude, along: 'rows', features: pair.B.rows }
+  const scaled = module.factors.get('doraScale')
+  let updated: Delta = { variant: 'lora', ...change(bound), ...pair }
+  if (magnitude !== undefined) updated = { ...updated, variant: 'dora', magnitude, along: 'rows', features: out }
+  else if (scaled !== undefined) updated = { ...updated, variant: 'dora', magnitude: scaled, ...decomposition(bound, scaled, out, inputs) }
   const trained = module.factors.get('trainedBias')
   return trained === undefined ? [updated] : [updated, biasDelta(bound, trained, module.scale)]
+}
+
+/**
+ * Whether LyCORIS' magnitudes are of outputs (out x 1 …) or of inputs (1 x in …). It adds the smallest step of f32 to a norm, against
+ * dividing by zero, which is left out here: that is within the rounding of f32.
+ */
+function decomposition(bound: BoundModule, scaled: TensorInfo, out: number, inputs: number): { along: 'rows' | 'columns'; features: number } {
+  const { weight } = shapeOf(bound)
+  const count = elementCount(scaled.shape)
+  if (scaled.shape[0] === out && count === out) return { along: 'rows', features: out }
+  if (scaled.shape[0] !== 1 || count !== weight.shape[1]) throw doesNotFit(scaled, weight)
+  if (count !== inputs)
+    throw new UnsupportedError('is a magnitude of the inputs of a convolution, which is not yet supported: merge it with LyCORIS.', placeOf(bound.module))
+  return { along: 'columns', features: inputs }
 }
 
 /** Trained differences of a weight and its bias, either or both. */
