@@ -1,6 +1,6 @@
 /** Merged folders and files, from real folders on disk: weights, shards, index, config, side files. */
 import assert from 'node:assert/strict'
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { describe, it, type TestContext } from 'node:test'
 import { execute, MismatchError, planGguf, planMerge, UsageError, type AdapterOption, type MergeOptions } from '../src/index.js'
@@ -404,6 +404,30 @@ describe('the tokenizer of a merged model', () => {
     assert.equal(readFileSync(join(folder, 'out', 'chat_template.jinja'), 'utf8'), '{{ "other" }}')
     assert.ok(readFileSync(join(folder, 'out', 'tokenizer.json')).equals(readFileSync(join(adapter, 'tokenizer.json'))))
     assert.ok(readFileSync(join(folder, 'out', 'generation_config.json')).equals(readFileSync(join(STORY, 'generation_config.json'))))
+  })
+
+  it('is the base’s with the adapter’s template where that is all it brings, in folders and GGUFs', async (t) => {
+    const folder = workspace(t, 'template-only')
+    const adapter = join(folder, 'adapter')
+    for (const name of readdirSync(LOG)) writeSideFiles(adapter, { [name]: readFileSync(join(LOG, name)) })
+    writeSideFiles(adapter, { 'chat_template.jinja': '{{ "of the adapter" }}' })
+    // a base that keeps its template in its config, where it would win
+    const inline = join(folder, 'inline')
+    for (const name of readdirSync(STORY)) writeSideFiles(inline, { [name]: readFileSync(join(STORY, name)) })
+    rmSync(join(inline, 'chat_template.jinja'))
+    const config = readFileSync(join(STORY, 'tokenizer_config.json'), 'utf8')
+    writeSideFiles(inline, { 'tokenizer_config.json': config.replace('{', '{\n  "chat_template": "{{ \\"of\\\\the base\\" }}",') })
+    for (const base of [STORY, inline]) {
+      const out = join(folder, `out-${basename(base)}`)
+      const plan = await planMerge({ base, adapters: [{ path: adapter }], out })
+      assert.match(plan.decisions.join('\n'), /tokenizer of adapter.*chat template.*its vocabulary is the base’s/)
+      await execute(plan)
+      assert.equal(readFileSync(join(out, 'chat_template.jinja'), 'utf8'), '{{ "of the adapter" }}')
+      assert.ok(readFileSync(join(out, 'tokenizer.json')).equals(readFileSync(join(STORY, 'tokenizer.json'))))
+      assert.deepEqual(readJson(out, 'tokenizer_config.json'), readJson(STORY, 'tokenizer_config.json'))
+      const { keyValues } = await planGguf({ model: base, adapters: [{ path: adapter }], outfile: join(folder, 'out.gguf') })
+      assert.deepEqual(keyValues.find(({ key }) => key === 'tokenizer.chat_template')?.value, { type: 'string', value: '{{ "of the adapter" }}' })
+    }
   })
 
   it('is chosen by --tokenizer: base, adapter, or a folder', async (t) => {

@@ -1,18 +1,20 @@
 /** Options of the library about adapters, from those that were typed. */
 import type { CommonOptions } from '../host/options.js'
 import type { CommonFlags } from './options.js'
-import { parseNumber, parseSlices } from './values.js'
+import { parseCombine, parseNumber, parseSlices } from './values.js'
 
 /** What only the user knows of an adapter. @throws UsageError */
 export function adapterOptions({
   likePeft,
+  combine,
   expertMajorB,
   alpha,
   enableLora,
   fanInFanOut,
-}: CommonFlags): Pick<CommonOptions, 'likePeft' | 'expertMajorB' | 'alpha' | 'enableLora' | 'fanInFanOut'> {
+}: CommonFlags): Pick<CommonOptions, 'likePeft' | 'combine' | 'expertMajorB' | 'alpha' | 'enableLora' | 'fanInFanOut'> {
   return {
     likePeft,
+    combine: combine === undefined ? undefined : parseCombine('--combine', combine),
     expertMajorB,
     alpha: alpha === undefined ? undefined : parseNumber('--alpha', alpha),
     enableLora: enableLora === undefined ? undefined : parseSlices('--enable-lora', enableLora),

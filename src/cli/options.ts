@@ -26,6 +26,7 @@ export interface CommonFlags {
   readonly fanInFanOut?: boolean
   readonly expertMajorB?: boolean
   readonly dequantizeBase?: boolean
+  readonly combine?: string
   readonly debug?: boolean
 }
 
@@ -90,6 +91,7 @@ export function addCommonOptions(command: Command): Command {
     .option('--enable-lora <Q,V>', 'which slices of fused matrices loralib trained: of q,k,v, or true,false,true')
     .option('--fan-in-fan-out', 'square matrices are stored (in x out), where a loralib adapter does not say it')
     .option('--no-fan-in-fan-out', 'square matrices are stored (out x in), where a loralib adapter does not say it')
+    .option('--combine <HOW>', 'several adapters: sum (what each does, added), or linear (PEFT’s, which adds factors)')
     .option('--expert-major-b', 'lora_B of fused experts is packed expert by expert: Unsloth before September 2026, when the adapter does not say')
     .option('--dequantize-base', 'read a base that is stored quantized (4 bits, 8 bits) as plain numbers, and merge into those')
     .option('--clamp-overflow', 'clamp values that the output type cannot hold, instead of refusing')

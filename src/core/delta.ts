@@ -100,6 +100,19 @@ export interface GroupedDelta extends Change {
   readonly parts: readonly (LowRank | { readonly zeros: number })[]
 }
 
+/** `W += (Σ ofB · B) · (Σ ofA · A)`: several adapters, whose factors are added. */
+export interface LinearDelta extends Change {
+  readonly variant: 'linear'
+  /** Of the same rank. */
+  readonly parts: readonly [WeightedFactors, ...WeightedFactors[]]
+}
+
+/** Factors of one adapter, and the f32 that each is multiplied with. */
+export interface WeightedFactors extends LowRank {
+  readonly ofB: number
+  readonly ofA: number
+}
+
 /** `W ∘ by`, one factor per row (rows x 1) or per column (1 x cols): IA³. */
 export interface RescaleDelta extends Change {
   readonly variant: 'rescale'
@@ -121,7 +134,7 @@ export interface TokensDelta extends Change {
 }
 
 /** Updates that are added, in any number and from any adapter. */
-export type AdditiveDelta = LoraDelta | SumDelta | LohaDelta | LokrDelta | HiraDelta | MissDelta | DeloraDelta | ExpertsDelta | GroupedDelta
+export type AdditiveDelta = LoraDelta | SumDelta | LohaDelta | LokrDelta | HiraDelta | MissDelta | DeloraDelta | ExpertsDelta | GroupedDelta | LinearDelta
 export type Delta = AdditiveDelta | DoraDelta | RescaleDelta | ReplaceDelta | TokensDelta
 
 /** An opened adapter: every tensor of its files is in one of the deltas. */

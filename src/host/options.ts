@@ -1,6 +1,7 @@
 /** What callers of the library and of the commands can ask for. */
 import type { PlainFloat } from '../core/dtypes.js'
 import type { KeyValue } from '../core/key-value.js'
+import type { CombineMethod } from '../merge/linear.js'
 import type { SplitLimits } from '../plan/gguf-layout.js'
 import type { AnyFileType } from '../quantize/file-types.js'
 import type { QuantizeOptions } from '../quantize/policy.js'
@@ -33,6 +34,8 @@ export interface CommonOptions {
   readonly dequantizeBase?: boolean | undefined
   /** Models of a diffusion pipeline to merge into; unless given all that the adapters have something for. */
   readonly components?: readonly string[] | undefined
+  /** How several adapters become one change. Unless given: `sum`, what each does, added. `linear`: PEFT's, which adds factors. */
+  readonly combine?: CombineMethod | undefined
   /** Elements of one tile; for tests. Never changes a byte of the output. */
   readonly tileElements?: number | undefined
 }

@@ -38,6 +38,7 @@ export async function planMerge(options: MergeOptions): Promise<Plan> {
   const plan = await planMergePure({
     base,
     adapters,
+    combine: options.combine,
     output: kind === 'folder' ? { kind, root } : { kind, root, name },
     dtype: options.dtype,
     maxShardBytes: options.maxShardBytes,
@@ -102,6 +103,7 @@ export async function planGguf(options: GgufOptions): Promise<Plan> {
   const plan = await planGgufPure({
     base,
     adapters,
+    combine: options.combine,
     outtype: options.outtype ?? 'auto',
     quantize,
     split: options.split,
@@ -163,6 +165,7 @@ async function planFromGguf(options: GgufOptions, { base, adapters, quantize, co
   const plan = await planRegguf({
     base,
     adapters,
+    combine: options.combine,
     quantize: options.outtype === undefined ? undefined : { ...quantize, fileType: options.outtype },
     output,
     split: options.split,
@@ -259,8 +262,8 @@ function recordedTokenizer(asked: string | undefined): string | undefined {
   return asked === undefined || asked === 'base' || asked === 'adapter' ? asked : basename(resolve(asked))
 }
 
-function recordedFormat({ alpha, enableLora, fanInFanOut, expertMajorB }: CommonOptions): Record<string, string | number | boolean | undefined> {
-  return { expertMajorB, alpha, enableLora: enableLora?.join(','), fanInFanOut: fanInFanOut === undefined ? undefined : String(fanInFanOut) }
+function recordedFormat({ alpha, enableLora, fanInFanOut, expertMajorB, combine }: CommonOptions): Record<string, string | number | boolean | undefined> {
+  return { expertMajorB, combine, alpha, enableLora: enableLora?.join(','), fanInFanOut: fanInFanOut === undefined ? undefined : String(fanInFanOut) }
 }
 
 function recorded(options: Record<string, string | number | boolean | undefined>): Plan['options'] {

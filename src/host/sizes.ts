@@ -43,6 +43,7 @@ export async function ggufSizes(options: GgufOptions, measure: boolean): Promise
       openBytes: openDescriptor,
       base,
       adapters,
+      combine: options.combine,
       noNextn: options.noNextn,
       vocabulary: options.noVocab === true ? 'none' : 'full',
       modelName: options.modelName,
@@ -55,7 +56,7 @@ export async function ggufSizes(options: GgufOptions, measure: boolean): Promise
       draft: (fileType, more) => draftGguf(source, fileType, { ...quantize, options: { ...quantize.options, ...more } }),
     }
   } else {
-    request = { ...sizesOfGguf({ ...base, gguf: base.gguf }, adapters, quantize), fileTypes }
+    request = { ...sizesOfGguf({ base: { ...base, gguf: base.gguf }, adapters, combine: options.combine }, quantize), fileTypes }
   }
   const sizes = planSizes(request)
   return { ...sizes, errors: measure ? measureAll(sizes, request) : undefined }

@@ -1,5 +1,5 @@
 /** How each kind of delta changes a tensor, as row programs: one row of a table per variant. Knows no file format. */
-import type { AdditiveDelta, Delta, LowRank } from '../core/delta.js'
+import type { AdditiveDelta, Delta, LowRank, WeightedFactors } from '../core/delta.js'
 import { quoted, UnsupportedError } from '../core/errors.js'
 import { rowRange } from '../core/row-maps.js'
 import { inRows, programShape, rowsOf, transposed, type MatrixView, type RowProgram } from '../core/row-program.js'
@@ -35,6 +35,11 @@ const ADDITIVE: { readonly [V in AdditiveDelta['variant']]: (delta: Of<V>, scale
         return { op: 'fill', rows: along === 'rows' ? part.zeros : rows, cols: along === 'rows' ? cols : part.zeros, value: 0 }
       }),
     }
+  },
+  linear: ({ parts }, scale) => {
+    const [first, ...others] = parts
+    const sum = (term: (part: WeightedFactors) => RowProgram): RowProgram => ({ op: 'add', base: term(first), deltas: others.map(term) })
+    return { op: 'product', B: sum(({ B, ofB }) => scaled(view(B), ofB)), A: sum(({ A, ofA }) => scaled(view(A), ofA)), scale }
   },
   hira: ({ B, A }, scale, base) => ({ op: 'multiply', left: base, right: { op: 'lowRank', B, A, scale } }),
   delora: ({ B, A, strength, norms }, scale) => {

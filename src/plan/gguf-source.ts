@@ -25,6 +25,7 @@ import { inPlace, string, u32, type KeyValue } from '../core/key-value.js'
 import type { Model } from '../core/model.js'
 import { movesMxfp4 } from '../core/mxfp4-rows.js'
 import type { WeightedAdapter } from '../merge/combine.js'
+import type { CombineMethod } from '../merge/linear.js'
 import { generalKeyValues } from '../model-card/general.js'
 import { countParameters } from '../model-card/size-label.js'
 import { ALL_FILE_TYPES, converterType, isConverterFileType, type AnyFileType, type ConverterFileType } from '../quantize/file-types.js'
@@ -38,6 +39,8 @@ import { quantizeStage, type QuantizedFile, type QuantizeRequest } from './quant
 export interface GgufSourceRequest {
   readonly base: Model
   readonly adapters: readonly WeightedAdapter[]
+  /** How several adapters become one change; unless given their sum. */
+  readonly combine?: CombineMethod | undefined
   readonly modelName?: string | undefined
   /** --metadata, parsed. */
   readonly metadata?: JsonObject | undefined
@@ -68,7 +71,7 @@ export interface GgufSource {
 export async function readGgufSource(request: GgufSourceRequest): Promise<GgufSource> {
   const { base, vocabulary } = request
   const { config: baseConfig, folder } = modelFolder(base)
-  const merged = mergeModel(base, request.adapters)
+  const merged = mergeModel(base, request.adapters, { combine: request.combine })
   const config = changedConfig(baseConfig, merged.config)
   const architecture = findArchitecture(config, 'config.json')
   const known = await knownTensors(request, architecture, merged)

@@ -15,6 +15,7 @@ import { storedBytes } from '../core/stored-types.js'
 import type { TensorInfo } from '../core/tensor-info.js'
 import { compareNames } from '../formats/safetensors/name-order.js'
 import { combineAdapters, type WeightedAdapter } from '../merge/combine.js'
+import { linearly, type CombineMethod } from '../merge/linear.js'
 import { effectiveScale, mergedProgram, type WeightedDelta } from '../merge/variants.js'
 import type { AppliedDelta, PlannedAdapter } from './plan.js'
 
@@ -40,12 +41,17 @@ export interface MergedModel {
 
 export type ConfigChanges = ReadonlyMap<'tie_word_embeddings' | 'vocab_size', boolean | number>
 
+export interface MergeModelOptions {
+  /** For a base that is a GGUF: finds tensors by the names that adapters know, and their rows' order. */
+  readonly backwards?: Backwards | undefined
+  readonly combine?: CombineMethod | undefined
+}
+
 /**
  * Combines base and adapters.
- * @param backwards  for a base that is a GGUF: finds tensors by the names that adapters know, and their rows' order
  * @throws UnsupportedError when an adapter changes a tensor that cannot be read as f32
  */
-export function mergeModel(model: Model, given: readonly WeightedAdapter[], backwards?: Backwards): MergedModel {
+export function mergeModel(model: Model, given: readonly WeightedAdapter[], { backwards, combine = 'sum' }: MergeModelOptions = {}): MergedModel {
   const { adapters, deltas, notes } = combineAdapters(given)
   const origins = untiedOrigins(model, adapters, deltas)
   const untied = new Map<string, TensorInfo>()
@@ -73,7 +79,8 @@ export function mergeModel(model: Model, given: readonly WeightedAdapter[], back
       })
     }
     const read = storedProgram(model, base, origins.get(name) ?? name)
-    const program = own.length > 0 && back !== undefined ? back.toGguf(mergedProgram(back.original, own)) : mergedProgram(read, own)
+    const combined = combine === 'linear' ? linearly(own) : own
+    const program = own.length > 0 && back !== undefined ? back.toGguf(mergedProgram(back.original, combined)) : mergedProgram(read, combined)
     tensors.set(name, { base: resized(base, program), program, applied: own.map(appliedDelta) })
   }
   if (unused.size > 0) throw new InternalError(`no tensor of the base takes what adapters change in ${nameList([...unused])}`, { file: model.label })
@@ -86,12 +93,13 @@ export function mergeModel(model: Model, given: readonly WeightedAdapter[], back
     ...(adapter.read === undefined || adapter.read.length === 0 ? {} : { read: adapter.read }),
   }))
   const config = configChanges(model, tensors, untied)
+  const method = combine === 'linear' && adapters.length > 1 ? ['the factors of the adapters are added (linear), not what they do: their updates mix'] : []
   return {
     tensors,
     adapters: planned,
     config,
     dequantized: model.dequantized,
-    notes: [...given.flatMap(({ adapter }) => adapter.notes), ...notes, ...configNotes(config)],
+    notes: [...given.flatMap(({ adapter }) => adapter.notes), ...notes, ...method, ...configNotes(config)],
   }
 }
 

@@ -11,6 +11,7 @@ import type { EncodedType } from '../core/arithmetic.js'
 import { compareNames } from '../formats/safetensors/name-order.js'
 import { encodeShardIndex } from '../formats/safetensors/shard-index.js'
 import type { WeightedAdapter } from '../merge/combine.js'
+import type { CombineMethod } from '../merge/linear.js'
 import { withIdentity } from './identity.js'
 import { mergeDecisions, mergeModel, mergeWarnings, type ConfigChanges, type MergedTensor } from './merged-tensors.js'
 import type { Plan, PlannedFile, PlannedTensor, SideFile, TensorProgram } from './plan.js'
@@ -23,6 +24,8 @@ import { layOutWeights } from './weights-file.js'
 export interface MergeRequest {
   readonly base: Model
   readonly adapters: readonly WeightedAdapter[]
+  /** How several adapters become one change; unless given their sum. */
+  readonly combine?: CombineMethod | undefined
   /** Where it goes: a folder, or one file in a folder. */
   readonly output: { readonly kind: 'folder'; readonly root: string } | { readonly kind: 'safetensors' | 'torch'; readonly root: string; readonly name: string }
   /** Undefined: each tensor keeps the type it has. */
@@ -46,7 +49,7 @@ const ENCODED: Readonly<Record<PlainFloat, EncodedType>> = { F32: 'f32', F16: 'f
 /** Plans a merge. Reads side files, no weights. @throws ToolkitError */
 export async function planMerge(request: MergeRequest): Promise<Plan> {
   const { base, output } = request
-  const merged = mergeModel(base, request.adapters)
+  const merged = mergeModel(base, request.adapters, { combine: request.combine })
   const dtypeOf = ({ base: { name, dtype, source } }: MergedTensor): Dtype => {
     if (!isDtype(dtype))
       throw new UnsupportedError(`is ${dtype}, which neither safetensors nor torch has; merge a GGUF into a .gguf.`, { file: source.name, tensor: name })

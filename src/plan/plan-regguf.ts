@@ -11,6 +11,7 @@ import { textOf, type KeyValue } from '../core/key-value.js'
 import type { GgufFacts, Model } from '../core/model.js'
 import { toQuantType } from '../core/stored-types.js'
 import type { WeightedAdapter } from '../merge/combine.js'
+import type { CombineMethod } from '../merge/linear.js'
 import { fillTemplate } from '../model-card/file-name.js'
 import { ALL_FILE_TYPES } from '../quantize/file-types.js'
 import { withKeyValues } from '../quantize/policy-key-values.js'
@@ -25,6 +26,8 @@ import type { SizesRequest } from './sizes.js'
 export interface RegGufRequest {
   readonly base: Model & { readonly gguf: GgufFacts }
   readonly adapters: readonly WeightedAdapter[]
+  /** How several adapters become one change; unless given their sum. */
+  readonly combine?: CombineMethod | undefined
   /** Undefined: every tensor keeps its type. */
   readonly quantize?: QuantizeRequest | undefined
   readonly output: { readonly root: string; readonly name: string | undefined }
@@ -44,7 +47,7 @@ export async function planRegguf(request: RegGufRequest): Promise<Plan> {
   const { base, quantize } = request
   const architecture = textOf(base.gguf.keyValues, 'general.architecture') ?? ''
   const backwards = request.adapters.length === 0 ? undefined : readBackwards(architecture, base.gguf.keyValues, base.label)
-  const merged = mergeModel(base, request.adapters, backwards)
+  const merged = mergeModel(base, request.adapters, { backwards, combine: request.combine })
   const stored = draftsOf(merged, base.gguf)
   const { parts } = base.gguf
   const keepSplit = request.keepSplit === true && parts.length > 1
@@ -95,10 +98,14 @@ export async function planRegguf(request: RegGufRequest): Promise<Plan> {
 }
 
 /** What {@link planSizes} wants to know of a GGUF. @throws ToolkitError */
-export function sizesOfGguf(base: RegGufRequest['base'], adapters: readonly WeightedAdapter[], quantize: Omit<QuantizeRequest, 'fileType'>): SizesRequest {
+export function sizesOfGguf(
+  { base, adapters, combine }: Pick<RegGufRequest, 'base' | 'adapters' | 'combine'>,
+  quantize: Omit<QuantizeRequest, 'fileType'>,
+): SizesRequest {
   const { keyValues, alignment } = base.gguf
   const architecture = textOf(keyValues, 'general.architecture') ?? ''
-  const drafts = draftsOf(mergeModel(base, adapters, adapters.length === 0 ? undefined : readBackwards(architecture, keyValues, base.label)), base.gguf)
+  const backwards = adapters.length === 0 ? undefined : readBackwards(architecture, keyValues, base.label)
+  const drafts = draftsOf(mergeModel(base, adapters, { backwards, combine }), base.gguf)
   const draft: SizesRequest['draft'] = (fileType, more) =>
     quantizeStage(drafts, keyValues, architecture, { ...quantize, file: base.label, fileType, options: { ...quantize.options, ...more } })
   return { architecture, alignment, draft }
