@@ -28,6 +28,8 @@ interface Clues {
 interface FormatRow {
   /** For people. */
   readonly name: string
+  /** What to do instead, where the format is not read. */
+  readonly refused?: string
   recognise(clues: Clues): boolean | Promise<boolean>
   open(clues: Clues, options: FormatOptions): Promise<AdapterFile>
 }
@@ -60,6 +62,11 @@ const FORMATS: readonly FormatRow[] = [
     weightsName === undefined ? !isWholeModel(folder) && someFile(folder, '.safetensors') : weightsName.endsWith('.safetensors'),
   ),
 ]
+
+/** The formats by name, and what to do instead of those that are not read. */
+export function adapterFormats(): readonly Pick<FormatRow, 'name' | 'refused'>[] {
+  return FORMATS
+}
 
 /**
  * Opens an adapter of any known format, without a base.
@@ -99,6 +106,7 @@ async function readConfig(folder: AdapterFolder): Promise<JsonObject | undefined
 function notYet(name: string, wayOut: string, recognise: (clues: Clues) => boolean): FormatRow {
   return {
     name,
+    refused: wayOut,
     recognise,
     async open({ folder, weightsName }) {
       const file = weightsName === undefined ? folder.label : `${folder.label}/${weightsName}`

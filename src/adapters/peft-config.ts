@@ -58,6 +58,11 @@ const REFUSED_FIELDS: readonly { readonly field: string; readonly what: string; 
   { field: 'arrow_config', what: 'Arrow routing', wayOut: 'cannot be merged: it chooses adapters by input at run time. Serve it with PEFT.' },
 ]
 
+/** Fields of a config that are refused while they say anything. */
+export function refusedFields(): typeof REFUSED_FIELDS {
+  return REFUSED_FIELDS
+}
+
 /** Initialisations that leave the base as it is. */
 const PLAIN_INITS: ReadonlySet<Json> = new Set<Json>([true, false, 'gaussian', 'orthogonal', 'eva', 'mica'])
 const BIASES: ReadonlySet<Json> = new Set<Json>(['none', 'all', 'lora_only'])

@@ -47,6 +47,11 @@ const NOT_YET: ReadonlySet<string> = new Set([
   ...['PSOFT', 'PEANUT', 'SUPERTUNING', 'DEFT'],
 ])
 
+/** Every kind that is known by name. */
+export function knownPeftTypes(): string[] {
+  return [...new Set([...MERGED_TYPES.keys(), ...NEVER.keys(), ...NOT_YET])]
+}
+
 /** The row of a kind that is merged; an empty one for others. */
 export function peftTypeRow(type: string): PeftTypeRow {
   return MERGED_TYPES.get(type) ?? { name: type }

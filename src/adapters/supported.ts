@@ -1,0 +1,32 @@
+/** What is merged and what is refused, told from the tables that decide it: README shows it, and no list of its own can go stale. */
+import { adapterFormats } from './formats.js'
+import { refusedFields } from './peft-config.js'
+import { knownPeftTypes, peftTypeRow, refusedPeftType } from './peft-types.js'
+
+/** A format, or a kind of adapter. */
+export interface SupportRow {
+  readonly name: string
+  /** Why it is refused, or what to do instead; undefined when it is merged. */
+  readonly refused: string | undefined
+}
+
+/** File formats of adapters, in the order in which they are tried. */
+export function supportedFormats(): SupportRow[] {
+  return adapterFormats().map(({ name, refused }) => ({ name, refused }))
+}
+
+/** PEFT's kinds of adapters by `peft_type`, the merged ones first. */
+export function supportedPeftTypes(): SupportRow[] {
+  const rows = knownPeftTypes().map((type) => ({ name: nameOf(type), refused: refusedPeftType(type) }))
+  return [...rows.filter(({ refused }) => refused === undefined), ...rows.filter(({ refused }) => refused !== undefined)]
+}
+
+/** What a LoRA config may ask for that is refused. */
+export function refusedLoraFields(): SupportRow[] {
+  return refusedFields().map(({ field, what, wayOut }) => ({ name: `${what} (\`${field}\`)`, refused: wayOut }))
+}
+
+function nameOf(type: string): string {
+  const { name } = peftTypeRow(type)
+  return name.toUpperCase().replaceAll(/[^A-Z0-9]/g, '') === type.replaceAll('_', '') ? name : `${name} (\`${type}\`)`
+}
