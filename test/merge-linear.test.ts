@@ -127,7 +127,7 @@ describe('adapters combined linearly', () => {
       { path: writeAdapter(join(folder, 'c'), { modules, rank: 4, seed: 3, config: { use_rslora: true } }) },
     ] as const
     await assert.rejects(merged(join(folder, 'x'), base, [a, b]), refused(MismatchError, /has ranks \d and \d in the adapters.*same rank; use sum/))
-    assert.ok(existsSync(join(folder, 'x')) === false)
+    assert.equal(existsSync(join(folder, 'x')), false)
     assert.equal((await merged(join(folder, 'y'), base, [a, stabilized])).size > 0, true)
   })
 })
