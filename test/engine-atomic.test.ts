@@ -1,13 +1,14 @@
 /** The atomic writer: nothing partial under a final name, whatever dies when; and what the next run makes of leftovers. */
 import assert from 'node:assert/strict'
 import { spawn, spawnSync } from 'node:child_process'
-import { chmodSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, linkSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { describe, it, type TestContext } from 'node:test'
 import { FileSystemError } from '../src/core/errors.js'
-import { AtomicOutput } from '../src/engine/atomic-output.js'
+import { AtomicOutput, requireDifferentInAnyCase } from '../src/engine/atomic-output.js'
 import { findStaleRuns, isTemporary, journalText, temporaryName } from '../src/engine/stale-runs.js'
 import { execute, planMerge } from '../src/index.js'
+import { refused } from './support/refused.js'
 import { mountedTmpfs } from './support/tmpfs.js'
 import { seededTensor, writeAdapter, writeSideFiles, writeWeights } from './support/tiny-models.js'
 import { filesOf } from './support/trees.js'
@@ -70,6 +71,22 @@ describe('AtomicOutput', () => {
     output.discard()
     output.discard()
     assert.deepEqual(filesOf(folder), before)
+  })
+
+  it('spares an outdated name that is the new file itself, as on file systems that ignore case', async (t) => {
+    const folder = workspace(t, 'atomic')
+    writeFileSync(join(folder, 'older'), 'old')
+    const output = AtomicOutput.open(folder, ['model'], ['MODEL', 'older', 'gone'])
+    linkSync(output.create('model', TEXT.encode('new')), join(folder, 'MODEL')) // one file with two names
+    output.sync()
+    await output.publish()
+    assert.deepEqual(readdirSync(folder).toSorted(), ['MODEL', 'model'])
+  })
+
+  it('refuses names that such a file system takes for one', () => {
+    requireDifferentInAnyCase(['a', 'sub/a', 'b.json'])
+    assert.throws(() => requireDifferentInAnyCase(['README.md', 'b', 'readme.md']), refused(FileSystemError, /"README\.md" and "readme\.md" are one name/))
+    assert.throws(() => requireDifferentInAnyCase(['caf\u00e9', 'cafe\u0301']), refused(FileSystemError, /one name/))
   })
 
   it('removes outdated files of an older output only when the new one is complete', async (t) => {

@@ -3,9 +3,10 @@
  * only then renamed, in an order that never shows something that points at what is not there yet. A kill at any moment
  * leaves the old file or the new one, never a part.
  */
-import { closeSync, existsSync, fsyncSync, ftruncateSync, mkdirSync, openSync, renameSync, rmSync, rmdirSync, writeSync } from 'node:fs'
+import { closeSync, existsSync, fsyncSync, ftruncateSync, mkdirSync, openSync, renameSync, rmSync, rmdirSync, statSync, writeSync } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { FileSystemError, quoted } from '../core/errors.js'
 import { errorCode, fileSystemError } from '../core/file-errors.js'
 import { findStaleRuns, journalText, removeStaleRuns, temporaryName } from './stale-runs.js'
 
@@ -49,6 +50,7 @@ export class AtomicOutput {
       const handle = openSync(path, 'wx')
       output.journal = path
       output.write(handle, new TextEncoder().encode(journalText(journal)))
+      if (existsSync(join(folder, basename(path).toUpperCase()))) requireDifferentInAnyCase(names)
     } catch (error) {
       output.discard()
       throw fileSystemError(error, folder, 'written to')
@@ -98,6 +100,7 @@ export class AtomicOutput {
   async publish(): Promise<void> {
     this.publishing = true
     this.removeScratch()
+    const published = this.pending.map(({ name }) => name)
     for (const { name, temporary } of [...this.pending]) {
       try {
         await renamePatiently(temporary, resolve(this.folder, name))
@@ -107,7 +110,12 @@ export class AtomicOutput {
       }
       this.pending.shift()
     }
-    for (const name of this.outdated) rmSync(resolve(this.folder, name), { force: true })
+    const written = new Set(published.flatMap((name) => identity(resolve(this.folder, name))))
+    for (const name of this.outdated) {
+      const path = resolve(this.folder, name)
+      // macOS and Windows: an old name in other letters may be the new file itself
+      if (!identity(path).some((one) => written.has(one))) rmSync(path, { force: true })
+    }
     if (this.journal !== undefined) rmSync(this.journal, { force: true })
     syncFolder(this.folder)
     process.removeListener('exit', this.onExit)
@@ -191,6 +199,27 @@ function syncFolder(folder: string): void {
   } catch (error) {
     if (process.platform !== 'win32' && !['EISDIR', 'EINVAL', 'EACCES'].includes(errorCode(error) ?? '')) throw error
   }
+}
+
+/**
+ * Two outputs whose names differ in the case of letters only would be one file, and the second would replace the first.
+ * @throws FileSystemError
+ */
+export function requireDifferentInAnyCase(names: readonly string[]): void {
+  const known = new Map<string, string>()
+  for (const name of names) {
+    const folded = name.normalize('NFC').toLowerCase()
+    const other = known.get(folded)
+    if (other !== undefined)
+      throw new FileSystemError(`${quoted(other)} and ${quoted(name)} are one name on this file system, which ignores case: write to another.`, { file: name })
+    known.set(folded, name)
+  }
+}
+
+/** Device and inode of a file; nothing for what is not there. */
+function identity(path: string): string[] {
+  const found = statSync(path, { bigint: true, throwIfNoEntry: false })
+  return found === undefined ? [] : [`${found.dev}:${found.ino}`]
 }
 
 function removeFile(path: string): void {

@@ -1,6 +1,6 @@
 /** Plans from paths: opens inputs, finds the place of the output, and calls the pure planners. */
 import { accessSync, constants, existsSync, readFileSync, realpathSync, statSync } from 'node:fs'
-import { basename, dirname, join, relative, resolve } from 'node:path'
+import { basename, dirname, join, relative, resolve, sep } from 'node:path'
 import type { ByteDescriptor } from '../core/bytes.js'
 import { FileSystemError, FormatError, UsageError } from '../core/errors.js'
 import { parseJsonObject, type JsonObject } from '../core/json.js'
@@ -234,7 +234,7 @@ function isFolder(path: string): boolean {
 /** Relative to the plan's root, so that a plan names no absolute place. */
 function receiptName(asked: string | false | undefined, root: string, usual: string): string | undefined {
   if (asked === false) return undefined
-  return asked === undefined ? usual : relative(resolve(root), resolve(asked)) || usual
+  return asked === undefined ? usual : relative(resolve(root), resolve(asked)).split(sep).join('/') || usual
 }
 
 function readMetadata(path: string): JsonObject {
