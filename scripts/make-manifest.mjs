@@ -52,6 +52,13 @@ const SOURCES = [
     seed: 'none: weights are a function of names',
     licence: CC0,
   },
+  {
+    under: 'tokenizers/',
+    madeBy: 'make/tokenizer_cases.py',
+    with: { ...TORCH, 'llama.cpp': '0c1e57098bba43ac29e6e3b677cdceebdd22334f', gguf: '0.19.0', sentencepiece: '0.2.3', 'mistral-common': '1.13.1' },
+    seed: 'none: the trainers take their text in order',
+    licence: CC0,
+  },
   { under: 'golden/', madeBy: 'make/golden_subset.mjs', licence: CC0 },
 ]
 

@@ -95,7 +95,7 @@ function bpeScores(model: JsonObject, pieces: readonly string[], types: Uint8Arr
   const found = order.filter((id) => id >= first)
   const scores = new Float32Array(pieces.length)
   if (found.every((id, n) => n === 0 || id > (found[n - 1] ?? 0))) {
-    for (let id = first; id < pieces.length; id++) if (isTrained(id)) scores[id] = first - id
+    for (let id = first; id < pieces.length; id++) if (isTrained(id)) scores[id] = -(id - first) // the first one is -0, as the trainer writes it
     return scores
   }
   const made = new Set(order)
