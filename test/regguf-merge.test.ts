@@ -253,7 +253,7 @@ describe('a GGUF file as input', () => {
     )
   })
 
-  it('that is an adapter is refused as a model and, for now, as an adapter', async (t) => {
+  it('that is an adapter is refused as a model, and as a LoRA unless it is one', async (t) => {
     const { folder, base } = await files(t, 'f16')
     const plain = await readGguf(base)
     const model = rewritten(
@@ -267,7 +267,7 @@ describe('a GGUF file as input', () => {
     )
     await assert.rejects(
       planGguf({ model: base, adapters: [{ path: model }] }),
-      (error) => error instanceof UnsupportedError && /GGUF LoRA.*give the adapter/.test(error.message),
+      (error) => error instanceof UnsupportedError && /GGUF adapter of type none; only lora/.test(error.message),
     )
   })
 })

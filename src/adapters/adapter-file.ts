@@ -33,6 +33,9 @@ export type ModuleKind =
   | 'delora'
   | 'loralib'
   | 'grouped'
+  | 'turned'
+  | 'switch'
+  | 'gguf'
 
 /** One trained module. */
 export interface AdapterModule {
@@ -58,6 +61,12 @@ export interface AdapterModule {
   readonly scale: number
   /** Which rows trained tokens are. */
   readonly ids?: readonly number[]
+  /** The name that a `gguf` module has in the file. */
+  readonly ggufName?: string
+  /** Takes the rows of its update to the base's order, one after the other. */
+  readonly rowOrders?: readonly { readonly shape: readonly number[]; readonly order: readonly number[] }[]
+  /** Which matrix of the experts a `switch` is of: gate_proj, up_proj, down_proj. */
+  readonly part?: string
   /** Rows of each slice of a `grouped` matrix, and whether it was trained. */
   readonly slices?: readonly { readonly rows: number; readonly enabled: boolean }[]
   /** Which slices of a matrix in equal slices were trained, if it is one: what loralib calls enable_lora. */
@@ -126,6 +135,8 @@ export interface AdapterFile {
   readonly isOfPipeline?: boolean
   /** Small tensors that were read. */
   readonly read?: readonly ReadTensor[]
+  /** `general.architecture` of an adapter whose modules have GGUF names. */
+  readonly ggufArchitecture?: string
   /** Names of the files that decide its identity: weights, then config. */
   readonly files: readonly string[]
   /** What a reader of the adapter wants to know; a fresh object, the caller's. */

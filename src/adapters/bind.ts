@@ -11,11 +11,13 @@ import { elementCount, sameShape, shapeText } from '../core/shape.js'
 import type { TensorInfo } from '../core/tensor-info.js'
 import type { AdapterModule, DiffusionKind, ModuleKind } from './adapter-file.js'
 import { groupedBinder, loralibBinder } from './bind-fused.js'
+import { ggufBinder } from './bind-gguf.js'
+import { turnedBinder } from './bind-turned.js'
 import { change, doesNotFit, oriented, type Binder, type Bound, type Lies, type UpdateShape } from './bound.js'
 import { colCount, factor, kroneckerFactor, placeOf, rowCount, size, tensorOf, vector } from './factors.js'
 
-/** Kinds that are bound here: modules of pipelines are not. */
-type BoundKind = Exclude<ModuleKind, DiffusionKind>
+/** Kinds that are bound here: modules of pipelines and of stacked experts are not. */
+type BoundKind = Exclude<ModuleKind, DiffusionKind | 'switch'>
 
 const BINDERS: { readonly [K in BoundKind]: Binder } = {
   lora: { shape: loraShape, bind: bindLora },
@@ -94,6 +96,8 @@ const BINDERS: { readonly [K in BoundKind]: Binder } = {
   },
   loralib: loralibBinder,
   grouped: groupedBinder,
+  turned: turnedBinder,
+  gguf: ggufBinder,
   tokens: { bind: bindTokens },
   whole: { bind: bindWhole },
 }

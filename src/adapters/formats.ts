@@ -9,8 +9,10 @@ import type { AdapterFile, AdapterFolder, FormatOptions } from './adapter-file.j
 import { isTorchFile, onlyWeights, readAdapterWeights } from './adapter-weights.js'
 import { openDiffusionAdapter } from './diffusion.js'
 import { isLycorisKey, looksLikeDiffusion, looksLikeKohya } from './diffusion-keys.js'
+import { openGgufLora } from './gguf-lora.js'
 import { LITGPT_LORA, openLitGptAdapter } from './litgpt.js'
 import { openLoralibAdapter, TORCH_ADAPTER } from './loralib.js'
+import { isMlxConfig, openMlxAdapter } from './mlx.js'
 import { MAX_CONFIG_BYTES, openPeftAdapter, PEFT_CONFIG } from './peft.js'
 import { isTrainingFile, isWholeModel, noAdapter } from './training-folder.js'
 
@@ -35,10 +37,17 @@ interface FormatRow {
 }
 
 const FORMATS: readonly FormatRow[] = [
-  notYet('GGUF LoRA', 'give the adapter that it was converted from', ({ weightsName, config, folder }) =>
-    weightsName === undefined ? config === undefined && someFile(folder, '.gguf') : weightsName.endsWith('.gguf'),
-  ),
-  notYet('MLX-LM', 'convert it to PEFT', ({ config }) => config !== undefined && (config.has('fine_tune_type') || config.has('lora_parameters'))),
+  {
+    name: 'GGUF LoRA',
+    recognise: ({ weightsName, config, folder }) =>
+      weightsName === undefined ? config === undefined && !isWholeModel(folder) && someFile(folder, '.gguf') : weightsName.endsWith('.gguf'),
+    open: ({ folder, weightsName }) => openGgufLora(folder, weightsName),
+  },
+  {
+    name: 'MLX-LM',
+    recognise: ({ config }) => config !== undefined && isMlxConfig(config),
+    open: ({ folder, weightsName, config = new Map() }, options) => openMlxAdapter(folder, config, weightsName, options),
+  },
   {
     name: 'PEFT',
     recognise: ({ config }) => config !== undefined,

@@ -11,6 +11,8 @@ import type { JsonObject } from '../core/json.js'
 import type { TensorInfo } from '../core/tensor-info.js'
 import type { AdapterFile, AdapterFolder, AdapterModule, FormatOptions } from './adapter-file.js'
 import { bindParameter, modelTypes, packingWarnings, type BoundParameter, type ParameterFacts } from './bind-experts.js'
+import { placedModules, type GgufNames } from './bind-gguf.js'
+import { bindSwitch } from './bind-switch.js'
 import { bindModule, orientation } from './bind.js'
 import type { Bound } from './bound.js'
 import { findPieces, pieceDeltas, type Piece } from './bind-pieces.js'
@@ -28,6 +30,8 @@ export interface ResolveOptions extends FormatOptions {
   readonly likePeft?: boolean | undefined
   /** B of fused experts is packed expert by expert, as Unsloth had it until September 2026: for adapters that do not say so themselves. */
   readonly expertMajorB?: boolean | undefined
+  /** What the base's tensors are called in GGUF, when that is known: for adapters in GGUF. */
+  readonly ggufNames?: (() => GgufNames | undefined) | undefined
   /** The base's config.json: the model's type tells where shapes do not. */
   readonly config?: JsonObject | undefined
   /** Which model of a diffusion pipeline the base is, where its folder or config says so. */
@@ -65,8 +69,8 @@ export function bindAdapter(file: AdapterFile, base: ReadonlyMap<string, TensorI
 }
 
 /** What an adapter takes over from its file. */
-export function adapterOf({ label, kind, files, notes, read = [] }: AdapterFile): Adapter {
-  return { label, kind, files, notes, read, deltas: [] }
+export function adapterOf({ label, kind, files, notes, read = [], ggufArchitecture }: AdapterFile): Adapter {
+  return { label, kind, files, notes, read, hasGgufNames: ggufArchitecture !== undefined, deltas: [] }
 }
 
 /**
@@ -84,8 +88,8 @@ export function resolveTargets(file: AdapterFile, base: ReadonlyMap<string, Tens
   const facts: ParameterFacts = { types, packing: expertMajorB ? 'expert' : undefined, taken: new Set() }
   const found: Found[] = []
   const pieces: Piece[] = []
-  for (const module of file.modules) {
-    const parameter = module.parameters && bindParameter(module, paths, facts)
+  for (const module of placedModules(file, options.ggufNames)) {
+    const parameter = module.kind === 'switch' ? bindSwitch(module, paths, types) : module.parameters && bindParameter(module, paths, facts)
     if (parameter !== undefined) {
       parameters.push(parameter)
       continue
@@ -137,10 +141,10 @@ function findWeight(module: AdapterModule, base: ReadonlyMap<string, TensorInfo>
 
 /** Where a module's tensor may be: path and the tensor's own name. */
 function leavesOf({ kind, factors }: AdapterModule, name: string): [path: string, leaf: string][] {
-  if (factors.has('parameter')) {
-    const dot = name.lastIndexOf('.')
-    return dot > 0 ? [[name.slice(0, dot), name.slice(dot + 1)]] : []
-  }
+  const dot = name.lastIndexOf('.')
+  const itself: [string, string][] = dot > 0 ? [[name.slice(0, dot), name.slice(dot + 1)]] : []
+  if (factors.has('parameter')) return itself
+  if (kind === 'gguf') return [[name, 'weight'], ...itself] // fused experts have no ".weight"
   if (kind === 'lora') return [[name, 'weight'], [name, 'in_proj_weight']] // prettier-ignore
   const onlyBias = kind === 'whole' && !factors.has('weight') && !factors.has('baseWeight')
   return onlyBias ? [[name, 'weight'], [name, 'bias']] : [[name, 'weight']] // prettier-ignore
@@ -263,12 +267,18 @@ function checkBiases(file: AdapterFile, found: readonly Found[], base: ReadonlyM
 function checkTwice(deltas: readonly Delta[], likePeft: boolean): void {
   const taken = new Map<string, Delta>()
   for (const delta of deltas) {
-    const key = `${delta.variant === 'replace' || delta.variant === 'tokens' ? delta.variant : 'update'} ${delta.target}`
+    const key = `${whatChanges(delta)} ${delta.target}`
     const other = taken.get(key)
     if (other !== undefined && !(likePeft && isTiedHead(delta.module) !== isTiedHead(other.module)))
       throw new MismatchError(`module ${quoted(delta.module)} would change ${quoted(delta.target)}, which ${quoted(other.module)} changes already.`)
     taken.set(key, delta)
   }
+}
+
+/** What of its tensor a delta changes: parts of a fused matrix may be of several modules. */
+function whatChanges(delta: Delta): string {
+  if (delta.variant === 'grouped') return `update ${delta.parts.map((part) => ('zeros' in part ? '-' : '+')).join('')}`
+  return delta.variant === 'replace' || delta.variant === 'tokens' ? delta.variant : 'update'
 }
 
 function renameNote(found: readonly Found[]): string | undefined {

@@ -11,7 +11,7 @@ import type { Config } from './config.js'
 import type { Architecture, TensorRule } from './define.js'
 import { firstOf } from './registry.js'
 import { ROLES } from './roles.js'
-import { filledTemplate, TemplateTrie } from './templates.js'
+import { filledTemplate, TemplateTrie, type Match } from './templates.js'
 import type { TensorProgram } from './transform.js'
 import { TRANSFORMS } from './transforms.js'
 
@@ -34,12 +34,18 @@ export type Backwards = (tensor: TensorInfo) => BackwardTensor | undefined
  * @throws UnsupportedError when the architecture is not in the table
  */
 export function readBackwards(name: string, keyValues: readonly KeyValue[], file: string): Backwards {
+  const backwards = knownBackwards(name, keyValues, file)
+  if (backwards !== undefined) return backwards
+  throw new UnsupportedError(
+    `adapters cannot be merged into a GGUF of architecture "${name}" yet: how its tensors are named in Hugging Face is not known here. An adapter that is a GGUF itself can.`,
+    { file },
+  )
+}
+
+/** The same, or undefined when the architecture is not in the table. */
+export function knownBackwards(name: string, keyValues: readonly KeyValue[], file: string): Backwards | undefined {
   const architecture = firstOf(name)
-  if (architecture === undefined)
-    throw new UnsupportedError(
-      `adapters cannot be merged into a GGUF of architecture "${name}" yet: how its tensors are named in Hugging Face is not known here.`,
-      { file },
-    )
+  if (architecture === undefined) return undefined
   const config = configOf(architecture, keyValues, file)
   const rules = new TemplateTrie<TensorRule>()
   for (const rule of architecture.rules) {
@@ -48,18 +54,20 @@ export function readBackwards(name: string, keyValues: readonly KeyValue[], file
   }
   return (tensor) => {
     const [match] = rules.match(tensor.name)
-    if (match === undefined) return undefined
-    const source = filledTemplate(match.value.pieces[0]?.[0] ?? '', match.captures)
-    const read: RowProgram = { op: 'read', tensor }
-    const context = { config, block: match.captures.block, tokenCount: undefined }
-    const toGguf = (program: RowProgram): RowProgram =>
-      match.value.transforms.reduce<readonly TensorProgram[]>(
-        (before, word) => TRANSFORMS[word].apply(before, context),
-        [{ source, shape: tensor.shape, program }],
-      )[0]?.program ?? program
-    const original = undone(toGguf(read), read, read)
-    return original === undefined ? undefined : { name: source, original, toGguf }
+    return match && backwardTensor(tensor, match, config)
   }
+}
+
+/** The Hugging Face side of a tensor by a row; undefined when the row changes more than the order of rows. */
+export function backwardTensor(tensor: TensorInfo, { value: rule, captures }: Match<TensorRule>, config: Config): BackwardTensor | undefined {
+  const source = filledTemplate(rule.pieces[0]?.[0] ?? '', captures)
+  const read: RowProgram = { op: 'read', tensor }
+  const context = { config, block: captures.block, tokenCount: undefined }
+  const toGguf = (program: RowProgram): RowProgram =>
+    rule.transforms.reduce<readonly TensorProgram[]>((before, word) => TRANSFORMS[word].apply(before, context), [{ source, shape: tensor.shape, program }])[0]
+      ?.program ?? program
+  const original = undone(toGguf(read), read, read)
+  return original === undefined ? undefined : { name: source, original, toGguf }
 }
 
 /** What transforms ask the config, from the metadata that was made of it. */

@@ -30,6 +30,8 @@ export interface LowRank {
 /** One low-rank update `W += scale * (B · A)`, with B and A lying as the base has its rows and columns. */
 export interface LoraDelta extends Change, LowRank {
   readonly variant: 'lora'
+  /** Takes the rows of the product to the order of W's, one after the other: `permuteRows` in core/row-program.ts. */
+  readonly rowOrders?: readonly { readonly shape: readonly number[]; readonly order: readonly number[] }[]
   /** Factor of each row of B (rows x 1), when there is one: VeRA's b. */
   readonly rowsOfB?: MatrixView
   /** Factor of each row of A (rank x 1): AdaLoRA's singular values, VeRA's d. */
@@ -148,6 +150,8 @@ export interface Adapter {
   readonly untied?: ReadonlyMap<string, string>
   /** Small tensors that were read while planning, with the sha256 of their bytes. */
   readonly read?: readonly { readonly tensor: string; readonly sha256: string }[]
+  /** Its modules have GGUF names: a GGUF takes it without knowing others. */
+  readonly hasGgufNames?: boolean
   /** Names of files whose bytes decide the adapter's identity (weights, then config). */
   readonly files: readonly string[]
   /** Things a user should know, one sentence each. */

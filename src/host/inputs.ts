@@ -5,7 +5,7 @@ import type { AdapterFile, FormatOptionName } from '../adapters/adapter-file.js'
 import { openAdapterFile } from '../adapters/formats.js'
 import { LITGPT_LORA } from '../adapters/litgpt.js'
 import { bindAdapter } from '../adapters/resolve.js'
-import { readBackwards } from '../architectures/backwards.js'
+import { knownBackwards, readBackwards, type Backwards } from '../architectures/backwards.js'
 import { isReadableType } from '../core/arithmetic.js'
 import type { ByteDescriptor, Folder } from '../core/bytes.js'
 import { textOf } from '../core/key-value.js'
@@ -20,6 +20,7 @@ import { openGgufModel } from '../sources/gguf-model.js'
 import { openModel } from '../sources/model.js'
 import type { TokenizerFiles } from '../plan/side-files.js'
 import { chooseTokenizer } from './choose-tokenizer.js'
+import { ggufNamesOf } from './gguf-names.js'
 import type { AdapterOption, CommonOptions } from './options.js'
 import { openQuantizedBase, plainTensors, treatedBase } from './quantized-base.js'
 
@@ -46,7 +47,8 @@ export async function openInputs(basePath: string, adapters: readonly AdapterOpt
   const known = adapters.length > 0 && base.gguf !== undefined ? knownToAdapters(base, base.gguf) : plainTensors(base, quantized)
   const opened = await openAdapters(adapters, options, consulted)
   const weighted = opened.map(({ file, path, weight, digest }): WeightedAdapter => {
-    const adapter = bindAdapter(file, known, { ...options, config: base.config, part: base.component?.name })
+    if (base.gguf !== undefined && file.ggufArchitecture === undefined) backwardsOf(base, base.gguf) // refuses what only GGUF adapters can name
+    const adapter = bindAdapter(file, known, { ...options, config: base.config, part: base.component?.name, ggufNames: () => ggufNamesOf(base) })
     return { adapter: { ...adapter, label: path }, weight, digest }
   })
   if (base.gguf !== undefined) return { base, adapters: weighted, tokenizer: undefined, decisions: [], warnings: [], consulted }
@@ -128,15 +130,20 @@ async function openBase(path: string, adapters: readonly AdapterOption[]): Promi
   return openModel(path, { prefersLitGpt: adapters.some((adapter) => adapter.path.endsWith('.pth.lora') || existsSync(join(adapter.path, LITGPT_LORA))) })
 }
 
-/** The tensors of a GGUF as adapters know them: under their Hugging Face names. What blocks they are stored in is not the adapters' business. */
+/** The tensors of a GGUF as adapters know them: under their Hugging Face names, where they have one. What blocks they are stored in is not the adapters' business. */
 function knownToAdapters({ tensors, label }: Model, gguf: GgufFacts): ReadonlyMap<string, TensorInfo> {
-  const backwards = readBackwards(textOf(gguf.keyValues, 'general.architecture') ?? '', gguf.keyValues, label)
+  const backwards = knownBackwards(textOf(gguf.keyValues, 'general.architecture') ?? '', gguf.keyValues, label)
   const known = new Map<string, TensorInfo>()
   for (const tensor of tensors.values()) {
-    const back = backwards(tensor)
-    if (back !== undefined) known.set(back.name, { ...tensor, name: back.name, dtype: isReadableType(tensor.dtype) ? 'F32' : tensor.dtype })
+    const name = backwards?.(tensor)?.name ?? tensor.name
+    known.set(name, { ...tensor, name, dtype: isReadableType(tensor.dtype) ? 'F32' : tensor.dtype })
   }
   return known
+}
+
+/** @throws UnsupportedError when the architecture is not in the table */
+function backwardsOf({ label }: Model, gguf: GgufFacts): Backwards {
+  return readBackwards(textOf(gguf.keyValues, 'general.architecture') ?? '', gguf.keyValues, label)
 }
 
 /** An adapter is a folder; who names a weights file means the folder it lies in, and that file. */

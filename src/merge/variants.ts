@@ -18,10 +18,11 @@ type OtherVariant = Exclude<Delta['variant'], AdditiveDelta['variant']>
 
 /** Variants that are `W + something`: the program gives the something, its elements in W's order. `scale` is an f32 and holds the weight. */
 const ADDITIVE: { readonly [V in AdditiveDelta['variant']]: (delta: Of<V>, scale: number, base: RowProgram) => RowProgram } = {
-  lora: ({ B, A, rowsOfB, rowsOfA }, scale) =>
-    rowsOfB === undefined && rowsOfA === undefined
-      ? { op: 'lowRank', B, A, scale }
-      : { op: 'product', B: withFactors(B, rowsOfB), A: withFactors(A, rowsOfA), scale },
+  lora: ({ B, A, rowsOfB, rowsOfA, rowOrders = [] }, scale) => {
+    const isPlain = rowsOfB === undefined && rowsOfA === undefined
+    const product: RowProgram = isPlain ? { op: 'lowRank', B, A, scale } : { op: 'product', B: withFactors(B, rowsOfB), A: withFactors(A, rowsOfA), scale }
+    return rowOrders.reduce<RowProgram>((input, { shape, order }) => ({ op: 'permuteRows', input, shape, order }), product)
+  },
   sum: ({ value }, scale) => scaled(view(value), scale),
   loha: ({ left, right }, scale) => scaled({ op: 'multiply', left: lowRank(left), right: lowRank(right) }, scale),
   lokr: ({ left, right }, scale) => scaled({ op: 'kron', left: matrix(left), right: matrix(right) }, scale),

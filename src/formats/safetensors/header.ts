@@ -4,8 +4,7 @@
  *   [u64 header length][JSON header, padded with spaces][tensor data ...]
  *
  * Law: huggingface/safetensors tensor.rs `Metadata::validate` (0.8), rules ST00 to ST18 of docs/formats.md, in that
- * order. Stricter here: keys are unique (the specification says so, the crate lets the last one win), `__metadata__` is
- * not null, a tensor is an object and its dtype a string (serde also takes `["F32",[1],[0,4]]` and `{"F32":null}`),
+ * order. Stricter here: keys are unique (the specification says so, the crate lets the last one win), a tensor is an object and its dtype a string (serde also takes `["F32",[1],[0,4]]` and `{"F32":null}`),
  * integers end at 2^53-1. Looser here: none; like the crate, white space before the `{` and unknown fields are accepted.
  */
 import type { ByteSource } from '../../core/bytes.js'
@@ -78,8 +77,9 @@ async function readHeaderLength(source: ByteSource): Promise<number> {
   return Number(length)
 }
 
-/** ST11 */
+/** ST11; null is none, as the crate has it: MLX writes that. */
 function readMetadata(value: Json, file: string): ReadonlyMap<string, string> {
+  if (value === null) return new Map()
   if (!isObject(value)) throw new FormatError(`${METADATA_KEY} is ${kindOf(value)}; an object of strings is wanted.`, { file })
   const metadata = new Map<string, string>()
   for (const [key, text] of value) {
