@@ -22,6 +22,19 @@ const NOT_RUN: ReadonlyMap<string, RegExp> = new Map([
   ['Gemma3nForCausalLM', /missing tensor 'blk\.20\.attn_k\.weight'/], // wants keys of layers that share them, which transformers 5 leaves out
   ['glm5-next', /unknown model architecture/],
   ['t5', /llama_encode must be called first/], // node-llama-cpp only decodes
+  ['deepseek4', /GGML_ASSERT/], // it wants caches larger than tiny models have
+  ['dots3note', /GGML_ASSERT/],
+  ['dflash', /ctx_other|wrong number of tensors/], // drafts want a target's context
+  ['eagle3', /not finite|wrong number of tensors/],
+  ['gemma4-assistant', /ctx_other/],
+  ['qwen3tts', /not finite/], // it fills the logits of text with -inf
+  ['wavtokenizer-dec', /out_of_range/], // node-llama-cpp asks for tokens that there are not
+])
+
+/** GGUF architectures that llama.cpp is not asked about. */
+const NOT_ASKED: ReadonlyMap<string, string> = new Map([
+  ['plamo2', 'node-llama-cpp never comes back'],
+  ['rwkv7', 'finite alone, and not after other models in one process: it reads memory that it has not set'],
 ])
 
 const supported = new Set(supportedArchitectures())
@@ -48,13 +61,16 @@ describe('llama.cpp runs', { skip }, () => {
         refused.set(fixture.case, error) // its own test says so
       }
     }
-    probes = await probeAll(fixtures.filter((fixture) => !refused.has(fixture.case)).map(gguf))
+    const asked = fixtures.filter((fixture) => !refused.has(fixture.case) && !NOT_ASKED.has(fixture.expected?.gguf ?? ''))
+    probes = await probeAll(asked.map(gguf))
   })
 
   for (const fixture of fixtures) {
     const wanted = NOT_RUN.get(fixture.case) ?? NOT_RUN.get(fixture.expected?.gguf ?? '')
-    it(`${fixture.case} (${fixture.expected?.gguf})${wanted === undefined ? '' : ', or says why not'}`, () => {
+    it(`${fixture.case} (${fixture.expected?.gguf})${wanted === undefined ? '' : ', or says why not'}`, (t) => {
       assert.equal(refused.get(fixture.case), undefined)
+      const why = NOT_ASKED.get(fixture.expected?.gguf ?? '')
+      if (why !== undefined) return t.skip(why)
       const probe = probes.get(gguf(fixture))
       if (wanted === undefined) assert.deepEqual(probe, { ok: true, outputs: probe?.ok === true ? probe.outputs : 0 })
       else assert.match(probe?.ok === false ? probe.why : 'it runs: take it from the list', wanted)

@@ -29,8 +29,8 @@ export interface ArchitectureFixture {
   readonly expected: ExpectedFile | undefined
 }
 
-/** `{0-2}` in a name stands for every number from 0 to 2. */
-type SourceRow = readonly [name: string, shape: readonly number[], dtype: string, fill?: Fill]
+/** `{0-2}` in a name stands for every number from 0 to 2; without dtype it is BF16. */
+type SourceRow = readonly [name: string, shape: readonly number[], dtype?: string, fill?: Fill]
 
 export interface ExpectedFile {
   readonly gguf: string
@@ -71,7 +71,7 @@ type WrittenRow =
   | { readonly layers: readonly string[]; readonly rows: readonly (readonly [suffix: string, shape: readonly number[]])[]; readonly digests: readonly string[] }
 
 const FOLDER = join(FIXTURES, 'architectures')
-const TYPE_OF_LETTER: Readonly<Record<string, string>> = { f: 'f32', h: 'f16', b: 'bf16', q: 'q8_0', m: 'mxfp4' }
+const TYPE_OF_LETTER: Readonly<Record<string, string>> = { f: 'f32', h: 'f16', b: 'bf16', q: 'q8_0', m: 'mxfp4', i: 'i32', l: 'i64' }
 
 /** Every case, in the order of their names. */
 export function architectureFixtures(): ArchitectureFixture[] {
@@ -160,7 +160,7 @@ function safetensors(rows: readonly SourceRow[]): Uint8Array {
   const header: Record<string, unknown> = { __metadata__: { format: 'pt' } }
   const parts: Uint8Array[] = []
   let at = 0
-  for (const [name, shape, dtype, fill] of rows) {
+  for (const [name, shape, dtype = 'BF16', fill] of rows) {
     const bytes = seededTensor(name, shape, dtype, fill)
     header[name] = { dtype, shape, data_offsets: [at, at + bytes.byteLength] }
     parts.push(bytes)
@@ -173,13 +173,10 @@ function safetensors(rows: readonly SourceRow[]): Uint8Array {
   return Buffer.concat([length, json, ...parts])
 }
 
-function unfolded([template, shape, dtype, fill]: SourceRow): SourceRow[] {
+function unfolded([template, shape, ...rest]: SourceRow): SourceRow[] {
   const range = /\{(\d+)-(\d+)\}/.exec(template)
-  if (range === null) return [fill === undefined ? [template, shape, dtype] : [template, shape, dtype, fill]]
+  if (range === null) return [[template, shape, ...rest]]
   const [text, first = '', last = ''] = range
   const numbers = Array.from({ length: Number(last) - Number(first) + 1 }, (_, i) => Number(first) + i)
-  return numbers.flatMap((number) => {
-    const name = template.replace(text, String(number))
-    return unfolded(fill === undefined ? [name, shape, dtype] : [name, shape, dtype, fill])
-  })
+  return numbers.flatMap((number) => unfolded([template.replace(text, String(number)), shape, ...rest]))
 }

@@ -10,7 +10,7 @@ type FloatType = 'BF16' | 'F16' | 'F32'
 
 /** Significant bits: every value is a whole number of steps of a power of two, so it is exact in its dtype. */
 const PRECISION: Readonly<Record<FloatType, number>> = { BF16: 8, F16: 11, F32: 24 }
-const BYTES: Readonly<Record<string, number>> = { BF16: 2, F16: 2, F32: 4, U8: 1, I8: 1, F8_E4M3: 1, I32: 4, I64: 8 }
+const BYTES: Readonly<Record<string, number>> = { BF16: 2, F16: 2, F32: 4, U8: 1, I8: 1, F8_E4M3: 1, F8_E8M0: 1, I32: 4, I64: 8 }
 
 /** A tensor's bytes, little-endian. @throws Error for a dtype that no fixture has */
 export function seededTensor(name: string, shape: readonly number[], dtype: string, fill?: Fill): Uint8Array {
@@ -28,7 +28,7 @@ export function seededTensor(name: string, shape: readonly number[], dtype: stri
   for (let i = 0; i < count; i++) {
     const z = mixed(hash, i)
     if (size === 1) bytes[i] = byteOf(z >>> 24, dtype, fill)
-    else view.setUint32(i * size, z % (typeof fill === 'number' ? fill : 2), true) // the upper half of an I64 stays 0
+    else view.setUint32(i * size, fill === 'one' ? 1 : z % (typeof fill === 'number' ? fill : 2), true) // the upper half of an I64 stays 0
   }
   return bytes
 }
