@@ -81,13 +81,17 @@ describe('opening a PEFT adapter', () => {
       assert.rejects(open(PLAIN, { init_lora_weights: init }), refused(UnsupportedError, /changes the base before training/)))
   }
 
+  it('takes such an adapter when the base given is the changed one', async () => {
+    const { modules, notes } = await openAdapterFile(adapterFolder(PLAIN, { init_lora_weights: 'pissa' }), undefined, { baseIsResidual: true })
+    assert.equal(modules.length, 1)
+    assert.match(notes.join(), /"pissa" left/)
+  })
+
   for (const [field, value] of Object.entries({
     layer_replication: [[0, 2]],
     alora_invocation_tokens: [7],
     arrow_config: { top_k: 3 },
     use_qalora: true,
-    use_bdlora: { nblocks: 2 },
-    kasa_config: { beta: 1 },
     init_lora_weights: 'not_invented_yet',
   })) {
     it(`refuses ${field} by name, and names the peft_type`, async () =>
@@ -129,7 +133,8 @@ describe('opening a PEFT adapter', () => {
     assert.equal(refusedPeftType('LORA'), undefined)
     assert.match(refusedPeftType('PREFIX_TUNING') ?? '', /cannot be merged.*virtual tokens/)
     assert.equal(refusedPeftType('LOHA'), undefined)
-    assert.match(refusedPeftType('FOURIERFT') ?? '', /not yet/)
+    assert.match(refusedPeftType('FOURIERFT') ?? '', /random numbers.*merge_and_unload/)
+    assert.match(refusedPeftType('PSOFT') ?? '', /singular value/)
     assert.match(refusedPeftType('NEW_LORA') ?? '', /not known/)
   })
 })

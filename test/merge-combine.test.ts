@@ -1,7 +1,8 @@
 /** Which adapters are added, with what weight, in what order. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import type { Adapter, LoraDelta } from '../src/core/delta.js'
+import type { Adapter } from '../src/core/adapter.js'
+import type { LoraDelta } from '../src/core/delta.js'
 import { wholeMatrix } from '../src/core/row-program.js'
 import { combineAdapters, type WeightedAdapter } from '../src/merge/combine.js'
 import { effectiveScale } from '../src/merge/variants.js'

@@ -98,7 +98,7 @@ const CASES: readonly { readonly what: string; readonly delta: Delta; readonly e
   { what: 'LoHa', delta: { variant: 'loha', ...common, left: pair, right: pair }, expected: sum((i, j) => 0.75 * at(BA, i, j) ** 2) },
   {
     what: 'LoKr',
-    delta: { variant: 'lokr', ...common, left: wholeMatrix(left.tensor), right: wholeMatrix(right.tensor) },
+    delta: { variant: 'lokr', ...common, left: wholeMatrix(left.tensor), right: [wholeMatrix(right.tensor)] },
     expected: sum((i, j) => 0.75 * at(left.values, Math.floor(i / 4), Math.floor(j / 3)) * at(right.values, i % 4, j % 3)),
   },
   { what: 'HiRA', delta: { variant: 'hira', ...common, ...pair }, expected: matrix(ROWS, COLS, (i, j) => at(W.values, i, j) * (1 + 0.75 * at(BA, i, j))) },

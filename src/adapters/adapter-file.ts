@@ -3,6 +3,7 @@
  * factors and its scale. resolve.ts finds the base tensors.
  */
 import type { Folder } from '../core/bytes.js'
+import type { LoraFacts } from '../core/adapter.js'
 import type { TensorInfo } from '../core/tensor-info.js'
 import type { FactorRole } from './key-suffixes.js'
 
@@ -13,29 +14,14 @@ export interface AdapterFolder extends Folder {
 }
 
 /** How a module of a diffusion pipeline was trained: a row of diffusion-kinds.ts, and a way to bind it (bind-diffusion.ts). */
-export type DiffusionKind = 'locon' | 'hadamard' | 'kronecker' | 'glora' | 'difference' | 'norm' | 'modulation'
+export type DiffusionKind = 'locon' | 'hadamard' | 'kronecker' | 'lycorisGlora' | 'difference' | 'norm' | 'modulation'
 
 /** How a module was trained: a row of module-kinds.ts, and a way to bind it (bind.ts); or one of a pipeline. */
 export type ModuleKind =
   | DiffusionKind
-  | 'lora'
-  | 'embedding'
-  | 'whole'
-  | 'tokens'
-  | 'adalora'
-  | 'ia3'
-  | 'loha'
-  | 'lokr'
-  | 'vera'
-  | 'pvera'
-  | 'hira'
-  | 'miss'
-  | 'delora'
-  | 'loralib'
-  | 'grouped'
-  | 'turned'
-  | 'switch'
-  | 'gguf'
+  | ('lora' | 'embedding' | 'whole' | 'tokens' | 'adalora' | 'ia3' | 'loha' | 'lokr' | 'vera' | 'pvera' | 'hira' | 'miss' | 'delora' | 'loralib' | 'grouped')
+  | ('oft' | 'boft' | 'hra' | 'road' | 'sparse' | 'c3a' | 'randlora' | 'vblora' | 'gralora' | 'tinylora' | 'glora' | 'deft' | 'peanut' | 'beft')
+  | ('turned' | 'switch' | 'gguf')
 
 /** One trained module. */
 export interface AdapterModule {
@@ -59,6 +45,8 @@ export interface AdapterModule {
   readonly alpha: number
   /** What the update is multiplied with; f64, finite also as f32. 1 where there is none. */
   readonly scale: number
+  /** Fields of its config that say how its tensors are meant: the options of peft-types.ts. */
+  readonly options?: ReadonlyMap<string, string | number | boolean>
   /** Which rows trained tokens are. */
   readonly ids?: readonly number[]
   /** The name that a `gguf` module has in the file. */
@@ -103,6 +91,14 @@ export interface FormatOptions {
   readonly enableLora?: readonly boolean[] | undefined
   /** Whether square matrices are stored (in x out). */
   readonly fanInFanOut?: boolean | undefined
+  /** The base given is the one that the adapter's initialisation left (PiSSA, OLoRA, CorDA, LoRA-GA, LoftQ), not the original. */
+  readonly baseIsResidual?: boolean | undefined
+}
+
+/** What a user may ask of an adapter. */
+export interface AdapterOptions extends FormatOptions {
+  /** PEFT's own result is wanted where that differs from the trained model. */
+  readonly likePeft?: boolean | undefined
 }
 
 export type FormatOptionName = keyof FormatOptions
@@ -127,6 +123,8 @@ export interface AdapterFile {
   readonly squares?: 'plain' | 'transposed' | 'ambiguous'
   /** Options of the user that it makes use of. */
   readonly takes?: readonly FormatOptionName[]
+  /** PEFT's LoRA: what its add_weighted_adapter looks at. */
+  readonly lora?: LoraFacts
   /** Whether output and embedding were trained as one, and the adapter holds both. */
   readonly ensuresTie?: boolean
   /** Whether its config says that biases of the base were trained. */

@@ -37,9 +37,9 @@ const BINDERS: { readonly [K in DiffusionKind]: (bound: BoundModule) => Delta[] 
     if (module.factors.has('lokr2T') || module.factors.has('doraScale')) return notYet(bound)
     const right = factorOf(module, 'lokr2', 'lokr2A', 'lokr2B')
     requireFit(bound, rowCount(left) * rowCount(right), colCount(left) * colCount(right))
-    return [{ variant: 'lokr', ...change(bound), left, right }]
+    return [{ variant: 'lokr', ...change(bound), left, right: [right] }]
   },
-  glora: notYet,
+  lycorisGlora: notYet,
   modulation: notYet,
   difference: (bound) => differences(bound, 'difference', 'biasDifference'),
   norm: (bound) => differences(bound, 'normDifference', 'normBiasDifference'),

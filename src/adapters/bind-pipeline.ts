@@ -1,5 +1,5 @@
 /** An opened adapter and the models of a whole diffusion pipeline -> what it does to each of them. */
-import type { Adapter } from '../core/delta.js'
+import type { Adapter } from '../core/adapter.js'
 import { MismatchError, nameList, UnsupportedError } from '../core/errors.js'
 import type { AdapterFile } from './adapter-file.js'
 import type { BasePart } from './parts.js'

@@ -1,10 +1,12 @@
 /** A module that has found its tensors in the base, and what a way to bind it (bind.ts) says. */
-import type { Delta, LowRank } from '../core/delta.js'
+import type { Delta } from '../core/delta.js'
+import type { LowRank, SeenAs } from '../core/factor.js'
 import { MismatchError, quoted, type Place } from '../core/errors.js'
 import { transposed } from '../core/row-program.js'
-import { shapeText } from '../core/shape.js'
+import { elementCount, shapeText } from '../core/shape.js'
 import type { TensorInfo } from '../core/tensor-info.js'
 import type { AdapterModule } from './adapter-file.js'
+import { placeOf } from './factors.js'
 
 /** A module and the base's tensors that it may change. */
 export interface Bound {
@@ -22,7 +24,7 @@ export interface UpdateShape {
   readonly inputs: number
   /** The weight may have more dimensions: all but the first count as inputs. */
   readonly flattens?: boolean
-  /** The update lies as the base does, whatever that is (embeddings: as rows of the vocabulary). */
+  /** The update lies as the base does, whatever that is: as rows of a vocabulary, or because the method knows no Conv1D. */
   readonly fixed?: boolean
 }
 
@@ -42,6 +44,26 @@ export function change({ module, weight }: Bound): Pick<Delta, 'target' | 'modul
   return { target: weight.name, module: module.name, rank: module.rank, scale: module.scale }
 }
 
+/** The same for the bias beside it. */
+export function biasChange(bound: Bound, bias: TensorInfo): Pick<Delta, 'target' | 'module' | 'rank' | 'scale'> {
+  return { ...change(bound), target: bias.name, rank: 0 }
+}
+
+/** The base as (out x inputs), whatever it is stored as. */
+export function asMatrixOf({ weight: { shape }, isTransposed }: Bound): { seenAs?: SeenAs } {
+  const [first = 1, ...rest] = shape
+  const others = elementCount(rest)
+  if (isTransposed) return { seenAs: { rows: others, cols: first, transposed: true } }
+  return shape.length === 2 ? {} : { seenAs: { rows: first, cols: others, transposed: false } }
+}
+
+/** Outputs and inputs of the base's matrix. */
+export function sidesOf({ weight: { shape }, isTransposed }: Bound): { out: number; inputs: number } {
+  const [first = 1, ...rest] = shape
+  const others = elementCount(rest)
+  return isTransposed ? { out: others, inputs: first } : { out: first, inputs: others }
+}
+
 /** Factors as the base has its rows and columns. */
 export function oriented({ B, A }: LowRank, { isTransposed }: Pick<Bound, 'isTransposed'>): LowRank {
   return isTransposed ? { B: transposed(A), A: transposed(B) } : { B, A }
@@ -52,5 +74,14 @@ export function doesNotFit(tensor: TensorInfo, target: TensorInfo, place: Place)
   return new MismatchError(
     `has shape ${shapeText(tensor.shape)}, but the base's ${quoted(target.name)} is ${shapeText(target.shape)}. Is it the base that the adapter was trained on?`,
     { ...place, tensor: tensor.name },
+  )
+}
+
+/** @throws MismatchError unless `length` is made of whole pieces */
+export function wholePieces({ module, weight }: Bound, what: string, piece: number, length: number): void {
+  if (piece > 0 && length % piece === 0) return
+  throw new MismatchError(
+    `its ${what} of ${piece} do not fill the ${length} of the base's ${quoted(weight.name)} ${shapeText(weight.shape)}. Is it the base that the adapter was trained on?`,
+    placeOf(module),
   )
 }

@@ -33,7 +33,7 @@ export const DIFFUSION_KINDS: readonly DiffusionKindRow[] = [
   { kind: 'kronecker', name: 'LoKr', needs: ['lokr1A', 'lokr1B', 'lokr2A', 'lokr2B'], may: [...SCALED, 'lokr2T'], rank: rankOf('lokr2B') },
   { kind: 'kronecker', name: 'LoKr', needs: ['lokr1A', 'lokr1B', 'lokr2'], may: SCALED, rank: rankOf('lokr1B') },
   { kind: 'kronecker', name: 'LoKr', needs: ['lokr1', 'lokr2'], may: SCALED }, // two whole factors: the alpha that is stored counts for nothing
-  { kind: 'glora', name: 'GLoRA', needs: ['gloraA1', 'gloraA2', 'gloraB1', 'gloraB2'], may: ['alpha', 'gloraBM'], rank: gloraRank },
+  { kind: 'lycorisGlora', name: 'GLoRA', needs: ['gloraA1', 'gloraA2', 'gloraB1', 'gloraB2'], may: ['alpha', 'gloraBM'], rank: gloraRank },
   { kind: 'difference', name: 'full differences', needs: ['difference'], may: ['biasDifference'] },
   { kind: 'difference', name: 'full differences', needs: ['biasDifference'], may: [] },
   { kind: 'norm', name: 'norms', needs: ['normDifference'], may: ['normBiasDifference'] },

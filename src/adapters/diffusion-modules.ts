@@ -49,7 +49,7 @@ async function readModule(row: DiffusionKindRow, group: Group, metadata: Diffusi
   const stored = factors.get('alpha')
   const alpha = stored === undefined ? undefined : await readAlpha(stored, small, file)
   const configured = metadata.scaleOf(component, name, { rank, alpha, hasMagnitude: factors.has('magnitude') }, place)
-  if (metadata.isRankStabilized && (row.kind === 'glora' || (row.kind === 'kronecker' && row.rank === undefined)))
+  if (metadata.isRankStabilized && (row.kind === 'lycorisGlora' || (row.kind === 'kronecker' && row.rank === undefined)))
     throw new UnsupportedError(`is ${row.name} trained with rs_lora, whose scale LyCORIS does not store: train it without.`, place)
   const scale = row.rank === undefined ? 1 : (configured ?? (alpha === undefined ? 1 : alpha / rank))
   if (!Number.isFinite(Math.fround(scale))) throw new FormatError(`alpha ${alpha} gives module ${quoted(name)} a scale too large for f32.`, place)

@@ -1,6 +1,6 @@
 /** The tensors of an adapter's module, by what they are to it, as matrices and vectors. */
-import type { LowRank } from '../core/delta.js'
-import { MismatchError, nameList, quoted, type Place } from '../core/errors.js'
+import type { Factor, LowRank, Tucker } from '../core/factor.js'
+import { InternalError, MismatchError, nameList, quoted, type Place } from '../core/errors.js'
 import { asMatrix, wholeMatrix, type MatrixView } from '../core/row-program.js'
 import { elementCount, shapeText } from '../core/shape.js'
 import type { TensorInfo } from '../core/tensor-info.js'
@@ -10,13 +10,20 @@ import type { FactorRole } from './key-suffixes.js'
 /** The first tensor of a module, which messages name. */
 export function placeOf({ factors }: Pick<AdapterModule, 'factors'>): Place {
   const [first] = factors.values()
-  return first === undefined ? {} : { file: first.source.name, tensor: first.name }
+  return first === undefined ? {} : placeOfTensor(first)
 }
 
-/** A factor of LoKr: stored whole, or as a low-rank pair. */
-export function kroneckerFactor(module: AdapterModule, whole: FactorRole, a: FactorRole, b: FactorRole): LowRank | MatrixView {
-  const tensor = module.factors.get(whole)
+export function placeOfTensor({ source, name }: TensorInfo): Place {
+  return { file: source.name, tensor: name }
+}
+
+/** A factor that is stored whole, or as a low-rank pair, or with a core between the two (CP decomposition of a convolution's kernel). */
+export function storedFactor(module: AdapterModule, { whole, a, b, core }: Partial<Record<'whole' | 'a' | 'b' | 'core', FactorRole>>): Factor {
+  const tensor = whole === undefined ? undefined : module.factors.get(whole)
   if (tensor !== undefined) return asMatrix(tensor, tensor.shape[0] ?? 0, elementCount(tensor.shape.slice(1)))
+  if (a === undefined || b === undefined) throw new InternalError('a factor without roles')
+  const middle = core === undefined ? undefined : module.factors.get(core)
+  if (middle !== undefined) return tucker(middle, factor(module, a), factor(module, b))
   const pair = { B: factor(module, a), A: factor(module, b) }
   if (pair.B.cols !== pair.A.rows)
     throw new MismatchError(
@@ -26,14 +33,23 @@ export function kroneckerFactor(module: AdapterModule, whole: FactorRole, a: Fac
   return pair
 }
 
+function tucker(core: TensorInfo, out: MatrixView, inputs: MatrixView): Tucker {
+  const [outer = 0, inner = 0, ...kernel] = core.shape
+  const cols = elementCount(kernel)
+  if (kernel.length === 0 || outer !== out.rows || inner !== inputs.rows)
+    throw new MismatchError(`has shape ${shapeText(core.shape)}; a core for factors of ${out.rows} and ${inputs.rows} ranks is wanted.`, placeOfTensor(core))
+  const matrices = Array.from({ length: outer }, (_, i) => ({ tensor: core, rows: inner, cols, offset: i * inner * cols, rowStride: cols, colStride: 1 }))
+  return { core: matrices, out, inputs }
+}
+
 /** Rows of such a factor. */
-export function rowCount(one: LowRank | MatrixView): number {
-  return 'tensor' in one ? one.rows : one.B.rows
+export function rowCount(one: Factor): number {
+  return 'tensor' in one ? one.rows : 'core' in one ? one.out.cols : one.B.rows
 }
 
 /** Columns of such a factor. */
-export function colCount(one: LowRank | MatrixView): number {
-  return 'tensor' in one ? one.cols : one.A.cols
+export function colCount(one: Factor): number {
+  return 'tensor' in one ? one.cols : 'core' in one ? one.inputs.cols * (one.core[0]?.cols ?? 0) : one.A.cols
 }
 
 /** @throws MismatchError when the module has none */
@@ -48,11 +64,29 @@ export function tensorOf(module: AdapterModule, role: FactorRole): TensorInfo {
 export function factor(module: AdapterModule, role: FactorRole): MatrixView {
   const tensor = tensorOf(module, role)
   if (tensor.shape.length !== 2)
-    throw new MismatchError(`has shape ${shapeText(tensor.shape)} where a matrix of two dimensions is wanted.`, {
-      file: tensor.source.name,
-      tensor: tensor.name,
-    })
+    throw new MismatchError(`has shape ${shapeText(tensor.shape)} where a matrix of two dimensions is wanted.`, placeOfTensor(tensor))
   return wholeMatrix(tensor)
+}
+
+/** A factor, if the module has it. */
+export function optionalFactor(module: AdapterModule, role: FactorRole): MatrixView | undefined {
+  return module.factors.has(role) ? factor(module, role) : undefined
+}
+
+/** @throws MismatchError unless a tensor has so many dimensions */
+export function dimensions(module: AdapterModule, role: FactorRole, count: number): readonly number[] {
+  const tensor = tensorOf(module, role)
+  if (tensor.shape.length !== count)
+    throw new MismatchError(`has shape ${shapeText(tensor.shape)} where ${count} dimensions are wanted.`, placeOfTensor(tensor))
+  return tensor.shape
+}
+
+/** @throws MismatchError unless a factor has this shape */
+export function sized(module: AdapterModule, role: FactorRole, rows: number, cols: number): MatrixView {
+  const view = factor(module, role)
+  if (view.rows !== rows || view.cols !== cols)
+    throw new MismatchError(`has shape ${shapeText([view.rows, view.cols])}; ${shapeText([rows, cols])} is wanted.`, placeOfTensor(view.tensor))
+  return view
 }
 
 /** Some rows of a matrix. */
@@ -64,11 +98,38 @@ export function rowSlice(view: MatrixView, first: number, rows: number): MatrixV
 export function vector(module: AdapterModule, role: FactorRole, length: number): MatrixView {
   const tensor = tensorOf(module, role)
   if (elementCount(tensor.shape) !== length)
-    throw new MismatchError(`has shape ${shapeText(tensor.shape)}; ${length} values are wanted.`, { file: tensor.source.name, tensor: tensor.name })
+    throw new MismatchError(`has shape ${shapeText(tensor.shape)}; ${length} values are wanted.`, placeOfTensor(tensor))
   return asMatrix(tensor, length, 1)
 }
 
 /** One dimension of a factor. */
 export function size(module: AdapterModule, role: FactorRole, axis: number): number {
   return tensorOf(module, role).shape[axis] ?? 0
+}
+
+/** Number of elements of a factor. */
+export function length(module: AdapterModule, role: FactorRole): number {
+  return elementCount(tensorOf(module, role).shape)
+}
+
+/** A pair as it is stored. @throws MismatchError when the two cannot be multiplied */
+export function pairOf(module: AdapterModule, B: FactorRole, A: FactorRole): LowRank {
+  const pair = { B: factor(module, B), A: factor(module, A) }
+  if (pair.B.cols !== pair.A.rows)
+    throw new MismatchError(
+      `its factors ${shapeText([pair.B.rows, pair.B.cols])} and ${shapeText([pair.A.rows, pair.A.cols])} cannot be multiplied.`,
+      placeOf(module),
+    )
+  return pair
+}
+
+/** A field of the adapter's config. */
+export function countOption({ options }: AdapterModule, name: string): number {
+  const value = options?.get(name)
+  if (typeof value !== 'number') throw new InternalError(`an option ${name} that is no number`)
+  return value
+}
+
+export function flagOption({ options }: AdapterModule, name: string): boolean {
+  return options?.get(name) === true
 }

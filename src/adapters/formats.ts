@@ -5,7 +5,7 @@
 import { readAll } from '../core/bytes.js'
 import { UnsupportedError } from '../core/errors.js'
 import { parseJsonObject, type JsonObject } from '../core/json.js'
-import type { AdapterFile, AdapterFolder, FormatOptions } from './adapter-file.js'
+import type { AdapterFile, AdapterFolder, AdapterOptions } from './adapter-file.js'
 import { isTorchFile, onlyWeights, readAdapterWeights } from './adapter-weights.js'
 import { openDiffusionAdapter } from './diffusion.js'
 import { isLycorisKey, looksLikeDiffusion, looksLikeKohya } from './diffusion-keys.js'
@@ -33,7 +33,7 @@ interface FormatRow {
   /** What to do instead, where the format is not read. */
   readonly refused?: string
   recognise(clues: Clues): boolean | Promise<boolean>
-  open(clues: Clues, options: FormatOptions): Promise<AdapterFile>
+  open(clues: Clues, options: AdapterOptions): Promise<AdapterFile>
 }
 
 const FORMATS: readonly FormatRow[] = [
@@ -51,7 +51,7 @@ const FORMATS: readonly FormatRow[] = [
   {
     name: 'PEFT',
     recognise: ({ config }) => config !== undefined,
-    open: ({ folder, weightsName }) => openPeftAdapter(folder, weightsName),
+    open: ({ folder, weightsName }, options) => openPeftAdapter(folder, weightsName, options),
   },
   diffusionRow('LyCORIS', (keys) => keys.some(isLycorisKey)),
   diffusionRow('kohya (sd-scripts)', looksLikeKohya),
@@ -84,7 +84,7 @@ export function adapterFormats(): readonly Pick<FormatRow, 'name' | 'refused'>[]
  * @param options      what the files of some formats do not say
  * @throws UnsupportedError for formats not read yet, FileSystemError or UsageError for folders that hold no adapter
  */
-export async function openAdapterFile(folder: AdapterFolder, weightsName?: string, options: FormatOptions = {}): Promise<AdapterFile> {
+export async function openAdapterFile(folder: AdapterFolder, weightsName?: string, options: AdapterOptions = {}): Promise<AdapterFile> {
   const config = await readConfig(folder)
   let keys: Promise<readonly string[]> | undefined
   const clues: Clues = { folder, weightsName, config, keys: () => (keys ??= config === undefined ? readKeys(folder, weightsName) : Promise.resolve([])) }

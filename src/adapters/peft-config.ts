@@ -6,9 +6,23 @@
  * fills in 8 and 8 and gives a silently wrong scale), numbers are numbers.
  */
 import { FormatError, quoted, UnsupportedError } from '../core/errors.js'
-import { isArray, isObject, kindOf, type Json, type JsonObject } from '../core/json.js'
-import type { ExpertPacking } from './adapter-file.js'
-import { peftTypeRow, refusedPeftType } from './peft-types.js'
+import { isObject, type Json, type JsonObject } from '../core/json.js'
+import type { AdapterOptions, ExpertPacking } from './adapter-file.js'
+import {
+  MAX_RANK,
+  asFinite,
+  asRank,
+  readBoolean,
+  readNames,
+  readPattern,
+  readString,
+  readTargets,
+  readTokenIds,
+  saysSomething,
+  valueText,
+  wrong,
+} from './peft-fields.js'
+import { peftTypeRow, refusedPeftType, type OptionRow, type OptionValue } from './peft-types.js'
 
 export interface PeftConfig {
   readonly peftType: string
@@ -23,7 +37,15 @@ export interface PeftConfig {
   readonly alphaPattern: ReadonlyMap<string, number>
   readonly fanInFanOut: boolean
   readonly dora: boolean
-  /** "bias" is all or lora_only. */
+  /** The base loses its smallest singular components before anything is added. */
+  readonly kasa: boolean
+  /** The initialisation that changed the base before training, when it was one. */
+  readonly residualInit: string | undefined
+  /** Modules whose inputs are scaled, not outputs: IA3. */
+  readonly feedforwardModules: string | readonly string[]
+  /** What else this kind's config says of its tensors: peft-types.ts. */
+  readonly options: ReadonlyMap<string, OptionValue>
+  /** "bias" is all, or those of the trained modules only. */
   readonly trainsBiases: boolean
   /** Names of parameters, not of modules, that have factors: fused experts. */
   readonly targetParameters: readonly string[]
@@ -42,13 +64,17 @@ export interface PeftConfig {
   readonly peftVersion: string | undefined
 }
 
-const MAX_RANK = 65_536 // largest seen: 2,048 (full-rank experiments)
+interface Asked extends AdapterOptions {
+  readonly converted?: string | undefined
+}
 
 /** Fields that change the result; each is refused while its value says anything at all. */
 const REFUSED_FIELDS: readonly { readonly field: string; readonly what: string; readonly wayOut: string }[] = [
-  { field: 'kasa_config', what: 'KaSA', wayOut: 'is not yet supported; merge it with PEFT.' },
-  { field: 'use_bdlora', what: 'block-diagonal LoRA', wayOut: 'is not yet supported; merge it with PEFT.' },
-  { field: 'layer_replication', what: 'copied layers', wayOut: 'is not yet supported; copy the layers into a base of its own and renumber the adapter.' },
+  {
+    field: 'layer_replication',
+    what: 'copied layers',
+    wayOut: 'is not merged here: PEFT itself adds the updates of all copies to one; copy the layers into a base of its own and renumber the adapter.',
+  },
   { field: 'use_qalora', what: 'QA-LoRA', wayOut: 'is not supported: it is merged into a quantized base only.' },
   {
     field: 'alora_invocation_tokens',
@@ -65,137 +91,139 @@ export function refusedFields(): typeof REFUSED_FIELDS {
 
 /** Initialisations that leave the base as it is. */
 const PLAIN_INITS: ReadonlySet<Json> = new Set<Json>([true, false, 'gaussian', 'orthogonal', 'eva', 'mica'])
-const BIASES: ReadonlySet<Json> = new Set<Json>(['none', 'all', 'lora_only'])
-const MOST_TOKENS = 1_048_576
+const BIASES = /^(?:none|all|[a-z0-9]+_only)$/i
 
 /**
  * Reads the facts.
  * @param config  the parsed file
  * @param file    its name, for messages
- * @param beside  what lies beside it: `converted`, a folder with the same adapter as plain LoRA
+ * @param asked   `converted`: a folder beside it with the same adapter as plain LoRA; `baseIsResidual`: the base is the one that an initialisation left
  * @throws FormatError for values of the wrong kind, UnsupportedError for what is not plain LoRA
  */
-export function readPeftConfig(config: JsonObject, file: string, beside: { readonly converted?: string | undefined } = {}): PeftConfig {
+export function readPeftConfig(config: JsonObject, file: string, asked: Asked = {}): PeftConfig {
   const peftType = readString(config, 'peft_type', file)
   if (peftType === undefined) throw new FormatError('has no "peft_type": this is not the adapter_config.json of a PEFT adapter.', { file })
   const refused = refusedPeftType(peftType)
   if (refused !== undefined) throw new UnsupportedError(`an adapter of peft_type ${quoted(peftType)} ${refused}`, { file })
 
-  const { rank, alpha, init } = peftTypeRow(peftType)
-  const hasRankPatterns = rank === 'r' // AdaLoRA's are masks
+  const { rank, alpha, init, patterns = false, options = {} } = peftTypeRow(peftType)
   const facts: PeftConfig = {
     peftType,
     rank: rank === undefined ? 0 : asRank(config.get(rank), quoted(rank), file),
     alpha: alpha === undefined ? 0 : asFinite(config.get(alpha), quoted(alpha), file),
     rankStabilized: readBoolean(config, 'use_rslora', file),
-    rankPattern: hasRankPatterns ? readPattern(config, 'rank_pattern', file, asRank) : new Map(),
-    alphaPattern: hasRankPatterns ? readPattern(config, 'alpha_pattern', file, asFinite) : new Map(),
+    rankPattern: patterns ? readPattern(config, 'rank_pattern', file, asRank) : new Map(),
+    alphaPattern: patterns ? readPattern(config, 'alpha_pattern', file, asFinite) : new Map(),
     fanInFanOut: readBoolean(config, 'fan_in_fan_out', file),
-    trainsBiases: config.get('bias') === 'all' || config.get('bias') === 'lora_only',
+    options: new Map([...readOptions(config, options, file), ...(DERIVED.get(peftType)?.(config, file, asked) ?? [])]),
+    trainsBiases: saysSomething(config.get('bias')) && config.get('bias') !== 'none',
     dora: peftType === 'LORA' && readBoolean(config, 'use_dora', file),
+    kasa: peftType === 'LORA' && saysSomething(config.get('kasa_config')),
+    residualInit: residualInit(init === undefined ? undefined : config.get(init)),
     targetParameters: peftType === 'LORA' ? readNames(config, 'target_parameters', file) : [],
     expertPacking: readPacking(config, file),
     tokenIds: readTokenIds(config, peftType === 'TRAINABLE_TOKENS' ? 'token_indices' : 'trainable_token_indices', file),
     ensuresTie: readBoolean(config, 'ensure_weight_tying', file),
-    targetModules: readTargets(config, file),
+    feedforwardModules: readTargets(config, 'feedforward_modules', file) ?? [],
+    targetModules: readTargets(config, 'target_modules', file),
     modulesToSave: readNames(config, 'modules_to_save', file),
     baseModel: readString(config, 'base_model_name_or_path', file),
     taskType: readString(config, 'task_type', file),
     peftVersion: readString(config, 'peft_version', file),
   }
-  refuseOtherThanKnown(config, facts, init, file, beside.converted)
+  refuseOtherThanKnown(config, facts, file)
+  refuseInit(config, facts, init, file, asked)
   return facts
 }
 
-function refuseOtherThanKnown(config: JsonObject, { peftType }: PeftConfig, initField: string | undefined, file: string, converted?: string): void {
+function refuseOtherThanKnown(config: JsonObject, { peftType }: PeftConfig, file: string): void {
   for (const { field, what, wayOut } of REFUSED_FIELDS) {
     if (saysSomething(config.get(field))) throw new UnsupportedError(`peft_type ${peftType} with ${quoted(field)} (${what}) ${wayOut}`, { file })
   }
   const bias = config.get('bias')
-  if (saysSomething(bias) && !(typeof bias === 'string' && BIASES.has(bias)))
-    throw new UnsupportedError(`peft_type ${peftType} with "bias" ${valueText(bias)}, which is not known here ("none", "all" and "lora_only" are).`, { file })
-  if (initField === undefined) return
-  const init = config.get(initField) ?? true
+  if (saysSomething(bias) && !(typeof bias === 'string' && BIASES.test(bias)))
+    throw new UnsupportedError(`peft_type ${peftType} with "bias" ${valueText(bias)}, which is not known here ("none", "all" and "…_only" are).`, { file })
+}
+
+function refuseInit(
+  config: JsonObject,
+  { peftType, residualInit: residual }: PeftConfig,
+  field: string | undefined,
+  file: string,
+  { converted, baseIsResidual = false }: Asked,
+): void {
+  if (field === undefined || (residual !== undefined && baseIsResidual)) return
+  const init = config.get(field) ?? true
   if (PLAIN_INITS.has(typeof init === 'string' ? init.toLowerCase() : init)) return
-  const known = typeof init === 'string' && /^(?:pissa|olora|corda|lora_ga|loftq)/i.test(init)
-  const why = known
-    ? 'this initialisation changes the base before training, so merging into the original base gives wrong weights'
-    : 'this initialisation is not known here and may have changed the base, or the formula'
-  const wayOut = known
-    ? converted === undefined
-      ? 'convert the adapter to plain LoRA (PEFT: save_pretrained with path_initial_model_for_weight_conversion).'
-      : `name the folder ${quoted(converted)} in it, which holds the adapter converted to plain LoRA.`
-    : "merge it with PEFT's merge_and_unload() and give the result as the base."
-  throw new UnsupportedError(`peft_type ${peftType} with ${quoted(initField)} ${valueText(init)}: ${why}; ${wayOut}`, { file })
+  const why =
+    residual === undefined
+      ? 'this initialisation is not known here and may have changed the base, or the formula'
+      : 'this initialisation changes the base before training, so merging into the original base gives wrong weights'
+  const convert =
+    converted === undefined
+      ? 'convert the adapter to plain LoRA (PEFT: save_pretrained with path_initial_model_for_weight_conversion)'
+      : `name the folder ${quoted(converted)} in it, which holds the adapter converted to plain LoRA`
+  const wayOut =
+    residual === undefined
+      ? "merge it with PEFT's merge_and_unload() and give the result as the base."
+      : `${convert}; or, if the base given is the changed one, say --base-is-residual.`
+  throw new UnsupportedError(`peft_type ${peftType} with ${quoted(field)} ${valueText(init)}: ${why}; ${wayOut}`, { file })
 }
 
-function saysSomething(value: Json | undefined): boolean {
-  if (value === undefined || value === null || value === false || value === 0 || value === '') return false
-  if (isArray(value)) return value.length > 0
-  return !isObject(value) || value.size > 0
+function residualInit(init: Json | undefined): string | undefined {
+  return typeof init === 'string' && /^(?:pissa|olora|corda|lora_ga|loftq)/i.test(init) ? init : undefined
 }
 
-function valueText(value: Json | undefined): string {
-  return typeof value === 'string' ? quoted(value) : kindOf(value)
+/** Options that are no fields of their own. */
+const DERIVED: ReadonlyMap<string, (config: JsonObject, file: string, asked: Asked) => [string, OptionValue][]> = new Map<
+  string,
+  (config: JsonObject, file: string, asked: Asked) => [string, OptionValue][]
+>([
+  ['LORA', readDiagonalBlocks],
+  // up to 0.17 the series counted its last power twice, and was trained so; PEFT itself has only the new one now
+  ['OFT', (config, file, { likePeft = false }) => [['old_cayley_neumann', !likePeft && isBefore(readString(config, 'peft_version', file), 0, 18)]]],
+])
+
+/** Whether a version is older; one that is not named is, for PEFT names it since 0.18. */
+function isBefore(version: string | undefined, major: number, minor: number): boolean {
+  const [, ownMajor, ownMinor] = /^(\d+)\.(\d+)/.exec(version ?? '') ?? []
+  return ownMajor === undefined || Number(ownMajor) < major || (Number(ownMajor) === major && Number(ownMinor) < minor)
 }
 
-function wrong(file: string, key: string, wanted: string, value: Json | undefined): FormatError {
-  return new FormatError(`${key} must be ${wanted}, found ${valueText(value)}.`, { file })
+/** BD-LoRA: of how many blocks the block-diagonal factors are. */
+function readDiagonalBlocks(config: JsonObject, file: string): [string, OptionValue][] {
+  const given = config.get('use_bdlora')
+  if (given === undefined || !saysSomething(given)) return []
+  return [['nblocks', asRank(isObject(given) ? given.get('nblocks') : undefined, '"nblocks" of "use_bdlora"', file)]]
 }
 
-function asRank(value: Json | undefined, key: string, file: string): number {
-  if (typeof value !== 'number' || !Number.isInteger(value) || value < 1 || value > MAX_RANK)
-    throw wrong(file, key, `a whole number from 1 to ${MAX_RANK}`, value)
-  return value
+function readOptions(config: JsonObject, rows: Readonly<Record<string, OptionRow>>, file: string): ReadonlyMap<string, OptionValue> {
+  const found = new Map<string, OptionValue>()
+  for (const [field, row] of Object.entries(rows)) {
+    const value = optionValue(config.get(field) ?? row.otherwise, row, field, file)
+    if (value !== undefined) found.set(field, value)
+  }
+  return found
 }
 
-function asFinite(value: Json | undefined, key: string, file: string): number {
-  const number = typeof value === 'bigint' ? Number(value) : value
-  if (typeof number !== 'number' || !Number.isFinite(number)) throw wrong(file, key, 'a finite number', value)
-  return number
-}
-
-function readBoolean(config: JsonObject, key: string, file: string): boolean {
-  const value = config.get(key) ?? false
-  if (typeof value !== 'boolean') throw wrong(file, quoted(key), 'true or false', value)
-  return value
-}
-
-function readString(config: JsonObject, key: string, file: string): string | undefined {
-  const value = config.get(key) ?? undefined
-  if (value !== undefined && typeof value !== 'string') throw wrong(file, quoted(key), 'a string', value)
-  return value
-}
-
-function readNames(config: JsonObject, key: string, file: string): readonly string[] {
-  const value = config.get(key) ?? []
-  if (!isArray(value) || !value.every((name) => typeof name === 'string')) throw wrong(file, quoted(key), 'a list of strings', value)
-  return value
-}
-
-function readTargets(config: JsonObject, file: string): string | readonly string[] | undefined {
-  const value = config.get('target_modules') ?? undefined
+function optionValue(value: Json | undefined, row: OptionRow, field: string, file: string): OptionValue | undefined {
+  const key = quoted(field)
   if (value === undefined) return undefined
-  return typeof value === 'string' ? value : readNames(config, 'target_modules', file)
-}
-
-function readPattern(config: JsonObject, key: string, file: string, read: (value: Json, key: string, file: string) => number): ReadonlyMap<string, number> {
-  const value = config.get(key) ?? undefined
-  if (value === undefined) return new Map()
-  if (!isObject(value)) throw wrong(file, quoted(key), 'an object of patterns and numbers', value)
-  return new Map([...value].map(([pattern, number]) => [pattern, read(number, `${quoted(key)} of ${quoted(pattern)}`, file)]))
-}
-
-function readTokenIds(config: JsonObject, key: string, file: string): readonly number[] | ReadonlyMap<string, readonly number[]> {
-  const value = config.get(key) ?? []
-  if (isObject(value)) return new Map([...value].map(([module, ids]) => [module, asIds(ids, `${quoted(key)} of ${quoted(module)}`, file)]))
-  return asIds(value, quoted(key), file)
-}
-
-function asIds(value: Json, key: string, file: string): readonly number[] {
-  if (!isArray(value) || value.length > MOST_TOKENS || !value.every((id) => typeof id === 'number' && Number.isInteger(id) && id >= 0))
-    throw wrong(file, key, 'a list of token ids', value)
-  return value as readonly number[] // every one is a number, as checked
+  switch (row.is) {
+    case 'flag':
+      if (typeof value !== 'boolean') throw wrong(file, key, 'true or false', value)
+      return value
+    case 'count':
+      if (typeof value !== 'number' || !Number.isInteger(value) || value < row.least || value > MAX_RANK)
+        throw wrong(file, key, `a whole number from ${row.least} to ${MAX_RANK}`, value)
+      return value
+    case 'number':
+      return asFinite(value, key, file)
+    case 'word':
+      if ((typeof value !== 'string' && typeof value !== 'boolean') || !row.words.includes(value))
+        throw new UnsupportedError(`${key} is ${valueText(value)}, which is not known here (${row.words.map(String).join(', ')} are).`, { file })
+      return value
+  }
 }
 
 /** What Unsloth notes: for the whole file, and for single parameters. */

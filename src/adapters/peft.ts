@@ -11,10 +11,13 @@ import { compilePattern, patternBudget, type CompiledPattern } from '../core/saf
 import type { TensorInfo } from '../core/tensor-info.js'
 import { readHeader } from '../formats/safetensors/header.js'
 import { modelTensors, readCheckpoint } from '../formats/torch/checkpoint.js'
-import type { AdapterFile, AdapterFolder, AdapterModule, Fact } from './adapter-file.js'
+import type { AdapterFile, AdapterFolder, AdapterModule, AdapterOptions, Fact } from './adapter-file.js'
 import { readPeftConfig, type PeftConfig } from './peft-config.js'
+import { splitKey } from './key-suffixes.js'
 import { readModules } from './peft-modules.js'
 import { peftTypeRow } from './peft-types.js'
+import { firstElements } from './first-elements.js'
+import { tinyLoraGroups } from './tinylora-groups.js'
 import { convertedFolder, isTrainingFile, trainingNotes } from './training-folder.js'
 
 /** An opened PEFT adapter: what every format gives, and its config. */
@@ -31,23 +34,27 @@ export const MAX_CONFIG_BYTES = 16 * 1024 * 1024 // largest seen: 1.4 MB (EVA ra
  * Opens an adapter.
  * @param folder       holds adapter_config.json and the weights
  * @param weightsName  when the user named the weights file itself
+ * @param options      what the files do not say
  * @throws FormatError, UnsupportedError, MismatchError naming field or tensor; FileSystemError when a file is missing
  */
-export async function openPeftAdapter(folder: AdapterFolder, weightsName?: string): Promise<PeftAdapterFile> {
+export async function openPeftAdapter(folder: AdapterFolder, weightsName?: string, options: AdapterOptions = {}): Promise<PeftAdapterFile> {
   const configSource = await folder.open(PEFT_CONFIG)
   const config = readPeftConfig(parseJsonObject(await readAll(configSource, MAX_CONFIG_BYTES), configSource.name), configSource.name, {
+    ...options,
     converted: convertedFolder(folder),
   })
   const name = weightsName ?? findWeights(folder)
   const source = await folder.open(name)
   const tensors = await readTensors(source)
-  const modules = readModules(tensors, config, source.name, configSource.name)
-  const notes = [...checkTargets(modules, config, configSource.name), ...classifierNotes(modules, config), ...trainingNotes(folder)]
+  const modules = readModules(tensors, config, source.name, configSource.name, await sharedVectors(tensors, config, source))
+  const notes = [...checkTargets(modules, config, configSource.name), ...classifierNotes(modules, config), ...residualNotes(config), ...trainingNotes(folder)]
   return {
     label: folder.label,
     kind: kindOf(config),
     modules,
     fanInFanOut: config.fanInFanOut,
+    ...(config.residualInit === undefined ? {} : { takes: ['baseIsResidual' as const] }),
+    ...(config.peftType === 'LORA' ? { lora: { rank: largestRank(config), rankStabilized: config.rankStabilized } } : {}),
     ensuresTie: config.ensuresTie,
     trainsBiases: config.trainsBiases,
     fromUnsloth: /^unsloth\//i.test(config.baseModel ?? ''),
@@ -56,6 +63,29 @@ export async function openPeftAdapter(folder: AdapterFolder, weightsName?: strin
     notes,
     config,
   }
+}
+
+/** Which of the vectors that TinyLoRA's modules share each of them has. */
+async function sharedVectors(tensors: readonly TensorInfo[], { peftType, options }: PeftConfig, source: ByteSource): Promise<ReadonlyMap<string, number>> {
+  if (peftType !== 'TINYLORA') return new Map()
+  const projections = new Map<string, TensorInfo>()
+  let vectors = 0
+  for (const tensor of tensors) {
+    const key = splitKey(tensor.name.replace(/^base_model\.model\./, ''))
+    if (key === undefined || !('role' in key.meaning)) continue
+    if (key.meaning.role === 'tinyP') projections.set(key.module, tensor)
+    if (key.meaning.role.startsWith('tinyV.')) vectors++
+  }
+  const [seed, tying] = [Number(options.get('projection_seed')), Number(options.get('weight_tying'))]
+  return tinyLoraGroups(projections, { seed, tying, vectors }, (tensor, count) => firstElements(source, tensor, count))
+}
+
+function largestRank({ rank, rankPattern }: PeftConfig): number {
+  return Math.max(rank, ...rankPattern.values())
+}
+
+function residualNotes({ residualInit }: PeftConfig): string[] {
+  return residualInit === undefined ? [] : [`the base is taken for the one that ${quoted(residualInit)} left, as --base-is-residual says`]
 }
 
 function kindOf({ peftType, rankStabilized, dora }: PeftConfig): string {

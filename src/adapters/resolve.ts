@@ -6,14 +6,15 @@
  */
 import { isPlainFloat } from '../core/dtypes.js'
 import { MismatchError, quoted, UnsupportedError, nameList } from '../core/errors.js'
-import type { Adapter, Delta } from '../core/delta.js'
+import type { Adapter } from '../core/adapter.js'
+import type { Delta } from '../core/delta.js'
 import type { JsonObject } from '../core/json.js'
 import type { TensorInfo } from '../core/tensor-info.js'
-import type { AdapterFile, AdapterFolder, AdapterModule, FormatOptions } from './adapter-file.js'
+import type { AdapterFile, AdapterFolder, AdapterModule, AdapterOptions } from './adapter-file.js'
 import { bindParameter, modelTypes, packingWarnings, type BoundParameter, type ParameterFacts } from './bind-experts.js'
 import { placedModules, type GgufNames } from './bind-gguf.js'
 import { bindSwitch } from './bind-switch.js'
-import { bindModule, orientation } from './bind.js'
+import { bindModule, isCertain, orientation } from './bind.js'
 import type { Bound } from './bound.js'
 import { findPieces, pieceDeltas, type Piece } from './bind-pieces.js'
 import { placeOf } from './factors.js'
@@ -25,9 +26,7 @@ import { resolveParts } from './resolve-parts.js'
 import { isTiedHead, tiedEmbedding, untiedName } from './tied.js'
 
 /** What a user may ask for. */
-export interface ResolveOptions extends FormatOptions {
-  /** PEFT's own result where that differs from the trained model: tied embeddings get the deltas of both ends. */
-  readonly likePeft?: boolean | undefined
+export interface ResolveOptions extends AdapterOptions {
   /** B of fused experts is packed expert by expert, as Unsloth had it until September 2026: for adapters that do not say so themselves. */
   readonly expertMajorB?: boolean | undefined
   /** What the base's tensors are called in GGUF, when that is known: for adapters in GGUF. */
@@ -69,8 +68,8 @@ export function bindAdapter(file: AdapterFile, base: ReadonlyMap<string, TensorI
 }
 
 /** What an adapter takes over from its file. */
-export function adapterOf({ label, kind, files, notes, read = [], ggufArchitecture }: AdapterFile): Adapter {
-  return { label, kind, files, notes, read, hasGgufNames: ggufArchitecture !== undefined, deltas: [] }
+export function adapterOf({ label, kind, files, notes, read = [], takes = [], lora, ggufArchitecture }: AdapterFile): Adapter {
+  return { label, kind, files, notes, read, takes, hasGgufNames: ggufArchitecture !== undefined, ...(lora === undefined ? {} : { lora }), deltas: [] }
 }
 
 /**
@@ -211,7 +210,7 @@ function transposedModules(file: AdapterFile, found: readonly Found[], base: Rea
     return file.squares === 'transposed' ? new Set([...transposedOnes, ...squares]) : transposedOnes
   }
   const lists = listsStoredTransposed(base)
-  for (const { module, weight } of seen.filter(({ lies }) => lies === 'transposed')) if (module.kind !== 'vera') lists.add(listOf(weight.name))
+  for (const { module, weight } of seen.filter(({ lies }) => lies === 'transposed')) if (isCertain(module)) lists.add(listOf(weight.name))
   const storedPlain = seen.some(({ lies }) => lies === 'plain')
   for (const { module, weight, lies } of seen) {
     if (lies !== 'square') continue
@@ -269,7 +268,8 @@ function checkTwice(deltas: readonly Delta[], likePeft: boolean): void {
   for (const delta of deltas) {
     const key = `${whatChanges(delta)} ${delta.target}`
     const other = taken.get(key)
-    if (other !== undefined && !(likePeft && isTiedHead(delta.module) !== isTiedHead(other.module)))
+    // one module may have several parts: its own binder made them
+    if (other !== undefined && other.module !== delta.module && !(likePeft && isTiedHead(delta.module) !== isTiedHead(other.module)))
       throw new MismatchError(`module ${quoted(delta.module)} would change ${quoted(delta.target)}, which ${quoted(other.module)} changes already.`)
     taken.set(key, delta)
   }

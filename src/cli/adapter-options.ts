@@ -11,7 +11,8 @@ export function adapterOptions({
   alpha,
   enableLora,
   fanInFanOut,
-}: CommonFlags): Pick<CommonOptions, 'likePeft' | 'combine' | 'expertMajorB' | 'alpha' | 'enableLora' | 'fanInFanOut'> {
+  baseIsResidual,
+}: CommonFlags): Pick<CommonOptions, 'likePeft' | 'combine' | 'expertMajorB' | 'alpha' | 'enableLora' | 'fanInFanOut' | 'baseIsResidual'> {
   return {
     likePeft,
     combine: combine === undefined ? undefined : parseCombine('--combine', combine),
@@ -19,5 +20,6 @@ export function adapterOptions({
     alpha: alpha === undefined ? undefined : parseNumber('--alpha', alpha),
     enableLora: enableLora === undefined ? undefined : parseSlices('--enable-lora', enableLora),
     fanInFanOut,
+    baseIsResidual,
   }
 }

@@ -27,6 +27,7 @@ export interface CommonFlags {
   readonly expertMajorB?: boolean
   readonly dequantizeBase?: boolean
   readonly combine?: string
+  readonly baseIsResidual?: boolean
   readonly debug?: boolean
 }
 
@@ -94,6 +95,7 @@ export function addCommonOptions(command: Command): Command {
     .option('--combine <HOW>', 'several adapters: sum (what each does, added), or linear (PEFT’s, which adds factors)')
     .option('--expert-major-b', 'lora_B of fused experts is packed expert by expert: Unsloth before September 2026, when the adapter does not say')
     .option('--dequantize-base', 'read a base that is stored quantized (4 bits, 8 bits) as plain numbers, and merge into those')
+    .option('--base-is-residual', 'the base is the one that PiSSA, OLoRA, CorDA, LoRA-GA or LoftQ left, not the original')
     .option('--clamp-overflow', 'clamp values that the output type cannot hold, instead of refusing')
     .option('--dry-run', 'print the plan and write nothing')
     .option('--json', 'write events and results as JSON lines to stdout, and nothing else there')

@@ -2,8 +2,13 @@
  * What an adapter does to one tensor of the base, as plain data. Formats (src/adapters) make deltas and know no
  * arithmetic; variants (src/merge) turn them into row programs and know no files.
  */
+import type { CayleyForm, ColumnOrder, MixtureChoice } from './adapter-nodes.js'
+import type { Activation } from './activations.js'
 import type { MatrixView } from './row-program.js'
 import type { TensorInfo } from './tensor-info.js'
+import type { Factor, LowRank, SeenAs, WeightedFactors } from './factor.js'
+
+export type { LowRank }
 
 /** What every delta says of itself. */
 interface Change {
@@ -19,12 +24,8 @@ interface Change {
   readonly rows?: { readonly first: number; readonly count: number }
   /** A base that shares this tensor between embedding and output goes on sharing it: both ends were trained so. */
   readonly keepsTie?: boolean
-}
-
-/** A low-rank matrix `B · A`: (rows x rank) and (rank x cols). */
-export interface LowRank {
-  readonly B: MatrixView
-  readonly A: MatrixView
+  /** How the formula sees the base's matrix, where that is not as its rows and columns. */
+  readonly seenAs?: SeenAs
 }
 
 /** One low-rank update `W += scale * (B · A)`, with B and A lying as the base has its rows and columns. */
@@ -47,15 +48,15 @@ export interface SumDelta extends Change {
 /** `W += scale * (left ∘ right)`, element by element. */
 export interface LohaDelta extends Change {
   readonly variant: 'loha'
-  readonly left: LowRank
-  readonly right: LowRank
+  readonly left: Factor
+  readonly right: Factor
 }
 
-/** `W += scale * (left ⊗ right)`. */
+/** `W += scale * (left ⊗ right)`, for each `right` the rows after those of the one before. */
 export interface LokrDelta extends Change {
   readonly variant: 'lokr'
-  readonly left: LowRank | MatrixView
-  readonly right: LowRank | MatrixView
+  readonly left: Factor
+  readonly right: readonly Factor[]
 }
 
 /** `W += W ∘ (B · A)`. */
@@ -72,11 +73,104 @@ export interface DeloraDelta extends Change, LowRank {
   readonly norms: MatrixView
 }
 
-/** `W += value`, where `value` is repeated along the columns. */
+/** `W += value`, where `value` is repeated along rows and columns; what is left of the last columns takes the first ones of `value`. */
 export interface MissDelta extends Change {
   readonly variant: 'miss'
-  /** (rows x block) */
+  /** (rows, or a part of them, x block) */
   readonly value: MatrixView
+}
+
+/** For each block of rows, with its own B (size x size): `W += W · diag(B, B, …) + (B, B, …)`. MiSS in its form "bat". */
+export interface BatDelta extends Change {
+  readonly variant: 'bat'
+  readonly blocks: readonly MatrixView[]
+}
+
+/** A matrix put together of low-rank blocks: `W += scale * (blocks)`, rows of blocks, each with its columns of blocks. GraLoRA, BD-LoRA. */
+export interface GridDelta extends Change {
+  readonly variant: 'grid'
+  readonly blocks: readonly (readonly LowRank[])[]
+}
+
+/** `W += scale * (values at positions)`, zero elsewhere: SHiRA, Super-Tuning. */
+export interface SparseDelta extends Change {
+  readonly variant: 'sparse'
+  /** Integers, (2, n): rows and columns, or (n): row-major. */
+  readonly positions: TensorInfo
+  /** (n x 1) */
+  readonly values: MatrixView
+}
+
+/** `W += scale * (circulant blocks)`: C³A. */
+export interface CirculantDelta extends Change {
+  readonly variant: 'circulant'
+  /** For each row of blocks one row, `size` values for each block. */
+  readonly kernels: MatrixView
+  readonly size: number
+}
+
+/** `W += scale * (B · A')`, A' holding `A[i] ∘ gamma[n] * lambda[i, n]` as row (i, n): RandLoRA. Turned: `A'ᵀ · Bᵀ`. */
+export interface RandloraDelta extends Change {
+  readonly variant: 'randlora'
+  /** (longer side x rank · bases) */
+  readonly B: MatrixView
+  /** (rank x shorter side) */
+  readonly A: MatrixView
+  /** (rank x bases) */
+  readonly lambda: MatrixView
+  /** (bases x shorter side) */
+  readonly gamma: MatrixView
+  readonly turned: boolean
+}
+
+/** `W += scale * (B · A)`, both mixtures of vectors of a bank: A's rows are made of `inputs / length` of them, B's columns of `out / length`. VB-LoRA. */
+export interface VbloraDelta extends Change {
+  readonly variant: 'vblora'
+  /** (vectors x length) */
+  readonly bank: MatrixView
+  /** Rank, then piece. */
+  readonly A: MixtureChoice
+  /** Piece, then rank. */
+  readonly B: MixtureChoice
+  readonly pieces: { readonly A: number; readonly B: number }
+}
+
+/** `W += scale * (B · (v · P) · A)`: TinyLoRA. */
+export interface TinyloraDelta extends Change, LowRank {
+  readonly variant: 'tinylora'
+  /** (1 x n) */
+  readonly v: MatrixView
+  /** (n x rank²) */
+  readonly P: MatrixView
+}
+
+/** `W += scale * (W ∘ times + plus + product)`, where product is another tensor times a vector: GLoRA. Vectors and single values hold for all of a row. */
+export interface GloraDelta extends Change {
+  readonly variant: 'glora'
+  readonly times: Factor | undefined
+  readonly plus: Factor | undefined
+  /** Of a bias: the weight's name, and the vector (inputs x 1) that it is multiplied with. */
+  readonly product?: { readonly weight: string; readonly by: Factor }
+}
+
+/** `W += scale * Q · (injection * R − rightᵀ · W)`: DEFT. With `qr`, Q and right are the orthonormal basis of P, else P and relu(P). */
+export interface DeftDelta extends Change {
+  readonly variant: 'deft'
+  /** (out x rank) */
+  readonly P: MatrixView
+  /** (rank x in); none for PaRa. */
+  readonly R: MatrixView | undefined
+  readonly injection: number
+  readonly basis: 'relu' | 'qr'
+}
+
+/** `W += scale * B · net(A · W)`, the net acting on each column: encoders, decoders, and the way round them. PEANuT. */
+export interface PeanutDelta extends Change, LowRank {
+  readonly variant: 'peanut'
+  /** (rank x rank) each, as many of one as of the other. */
+  readonly encoders: readonly MatrixView[]
+  readonly decoders: readonly MatrixView[]
+  readonly activation: Activation
 }
 
 /** `W + scale * (B · A)`, then every feature made as long as its magnitude. */
@@ -109,16 +203,51 @@ export interface LinearDelta extends Change {
   readonly parts: readonly [WeightedFactors, ...WeightedFactors[]]
 }
 
-/** Factors of one adapter, and the f32 that each is multiplied with. */
-export interface WeightedFactors extends LowRank {
-  readonly ofB: number
-  readonly ofA: number
-}
-
 /** `W ∘ by`, one factor per row (rows x 1) or per column (1 x cols): IA³. */
 export interface RescaleDelta extends Change {
   readonly variant: 'rescale'
   readonly by: MatrixView
+  /** For how many rows and columns each factor holds; one unless given (kernels of convolutions). */
+  readonly spread?: { readonly rows: number; readonly cols: number }
+}
+
+/** `W · R₀ᵀ · R₁ᵀ …`, then a factor for each row: rotations of columns. OFT, BOFT. */
+export interface RotateDelta extends Change {
+  readonly variant: 'rotate'
+  readonly rotations: readonly Rotation[]
+  /** (rows x 1) */
+  readonly rowFactors?: MatrixView
+}
+
+/** Orthogonal blocks, one for each piece of a row, or one for all. */
+export interface Rotation {
+  /** One block in each row: core/row-program.ts `cayley`. */
+  readonly blocks: MatrixView
+  readonly size: number
+  readonly form: CayleyForm
+  readonly columns?: ColumnOrder
+}
+
+/** `W · (I − 2 u₀u₀ᵀ) · (I − 2 u₁u₁ᵀ) …`: HRA. */
+export interface ReflectDelta extends Change {
+  readonly variant: 'reflect'
+  /** (mirrors x cols), not normalised. */
+  readonly vectors: MatrixView
+  readonly orthogonal: boolean
+}
+
+/** Pairs of rows, rotated and scaled: RoAd. Angles and lengths of both terms, (n x m) each, row-major one for each row of W, or one for both of a pair. */
+export interface RoadDelta extends Change {
+  readonly variant: 'road'
+  readonly group: number
+  readonly first: { readonly angles: MatrixView; readonly lengths: MatrixView }
+  readonly second: { readonly angles: MatrixView; readonly lengths: MatrixView }
+  readonly shared: boolean
+}
+
+/** The tensor without its smallest singular components, before anything is added: KaSA. */
+export interface TruncateDelta extends Change {
+  readonly variant: 'truncate'
 }
 
 /** The tensor itself, trained as a whole; it may have more rows than the base's. */
@@ -136,26 +265,7 @@ export interface TokensDelta extends Change {
 }
 
 /** Updates that are added, in any number and from any adapter. */
-export type AdditiveDelta = LoraDelta | SumDelta | LohaDelta | LokrDelta | HiraDelta | MissDelta | DeloraDelta | ExpertsDelta | GroupedDelta | LinearDelta
-export type Delta = AdditiveDelta | DoraDelta | RescaleDelta | ReplaceDelta | TokensDelta
-
-/** An opened adapter: every tensor of its files is in one of the deltas. */
-export interface Adapter {
-  /** As the user named it. */
-  readonly label: string
-  /** What kind of adapter, for people: `PEFT LoRA`. */
-  readonly kind: string
-  readonly deltas: readonly Delta[]
-  /** Tensors that deltas change and that the base lacks, because it shares them: name -> the base's tensor. */
-  readonly untied?: ReadonlyMap<string, string>
-  /** Small tensors that were read while planning, with the sha256 of their bytes. */
-  readonly read?: readonly { readonly tensor: string; readonly sha256: string }[]
-  /** Its modules have GGUF names: a GGUF takes it without knowing others. */
-  readonly hasGgufNames?: boolean
-  /** Names of files whose bytes decide the adapter's identity (weights, then config). */
-  readonly files: readonly string[]
-  /** Things a user should know, one sentence each. */
-  readonly notes: readonly string[]
-  /** Things a user should worry about, one sentence each. */
-  readonly warnings?: readonly string[]
-}
+export type AdditiveDelta =
+  | (LoraDelta | SumDelta | LohaDelta | LokrDelta | HiraDelta | MissDelta | BatDelta | DeloraDelta | ExpertsDelta | GroupedDelta | GridDelta | LinearDelta)
+  | (SparseDelta | CirculantDelta | RandloraDelta | VbloraDelta | TinyloraDelta | GloraDelta | DeftDelta | PeanutDelta)
+export type Delta = AdditiveDelta | DoraDelta | RescaleDelta | RotateDelta | ReflectDelta | RoadDelta | TruncateDelta | ReplaceDelta | TokensDelta

@@ -49,6 +49,15 @@ export function transpose(program: RowProgram): RowProgram {
       return { op: program.op, view: transposed(program.view) }
     case 'lowRank': // the same products in the same order
       return { op: 'lowRank', B: transposed(program.A), A: transposed(program.B), scale: program.scale }
+    case 'product':
+      return { ...program, B: transpose(program.A), A: transpose(program.B) }
+    case 'multiply':
+    case 'kron':
+      return { op: program.op, left: transpose(program.left), right: transpose(program.right) }
+    case 'stack':
+      return { op: 'beside', parts: program.parts.map(transpose) }
+    case 'beside':
+      return { op: 'stack', parts: program.parts.map(transpose) }
     case 'add':
       return { op: 'add', base: transpose(program.base), deltas: program.deltas.map(transpose) }
     case 'scale':
@@ -102,6 +111,19 @@ export function rearranged(program: RowProgram, view: readonly number[], { start
   }
   const turned = order.slice(0, unit)
   return turned.some((from, to) => from !== to) ? { op: 'permuteRows', input: rows, shape: kept, order: turned } : rows
+}
+
+/**
+ * The program that undoes what `transformed` does to `input`: it takes rows in the order of `transformed` back to that of
+ * `input`. Undefined when anything else than the order of rows was changed on the way.
+ * @param rows  gives what `transformed` gives, from elsewhere
+ */
+export function undone(transformed: RowProgram, input: RowProgram, rows: RowProgram): RowProgram | undefined {
+  if (transformed === input) return rows
+  if (transformed.op !== 'permuteRows') return undefined
+  const { shape, order } = transformed
+  const inverse = order.map((_, axis) => order.indexOf(axis))
+  return undone(transformed.input, input, { op: 'permuteRows', input: rows, shape: order.map((axis) => shape[axis] ?? 1), order: inverse })
 }
 
 function sliced(input: RowProgram, first: number, rows: number): RowProgram {

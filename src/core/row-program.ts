@@ -10,6 +10,8 @@ import { InternalError } from './errors.js'
 import { rowsAtOnce, storedParts, type Blocks, type PackedCodes } from './packed-codes.js'
 import { elementCount, rowShape, type RowShape } from './shape.js'
 import type { TensorInfo } from './tensor-info.js'
+import type { ElementFunction } from './activations.js'
+import type { AdapterNode } from './adapter-nodes.js'
 
 /**
  * A matrix seen in a stored tensor: element (i, j) is at `offset + i * rowStride + j * colStride`, counted in elements.
@@ -23,9 +25,6 @@ export interface MatrixView {
   readonly rowStride: number
   readonly colStride: number
 }
-
-/** `negExp`: -(e^x), rounded once. */
-export type ElementFunction = 'negExp'
 
 export type RowProgram =
   /** The stored tensor, widened to f32 bit by bit. */
@@ -70,8 +69,11 @@ export type RowProgram =
   | { readonly op: 'round'; readonly input: RowProgram; readonly type: 'f16' | 'bf16' }
   /** A factor, widened to f32; NaN and infinity are refused, which no trained adapter has. */
   | { readonly op: 'view'; readonly view: MatrixView }
-  /** `scale * (B · A)` of computed factors, by the law of the sum; A is computed once and kept. */
-  | { readonly op: 'product'; readonly B: RowProgram; readonly A: RowProgram; readonly scale: number }
+  /**
+   * `scale * (B · A)` of computed factors, by the law of the sum; A is computed once and kept. `fused`: each product is added without being rounded
+   * first, as CPUs with fused multiply-add do, for sums whose peers' last bits are seen (RandLoRA's scale is 160).
+   */
+  | { readonly op: 'product'; readonly B: RowProgram; readonly A: RowProgram; readonly scale: number; readonly fused?: boolean }
   /** `left * right`, element by element; `right` may be one row, or one column, that holds for all. */
   | { readonly op: 'multiply'; readonly left: RowProgram; readonly right: RowProgram }
   /** `factor * input`; the factor is an f32. */
@@ -86,12 +88,13 @@ export type RowProgram =
   | { readonly op: 'beside'; readonly parts: readonly RowProgram[] }
   /** Row `ids[i]` is row i of `values`; the others are the input's. */
   | { readonly op: 'replaceRows'; readonly input: RowProgram; readonly ids: readonly number[]; readonly values: RowProgram }
-  /** Every row made as long (Euclidean norm) as `lengths` (rows x 1) says: the weight normalisation of DoRA. */
-  | { readonly op: 'rescaleRows'; readonly input: RowProgram; readonly lengths: RowProgram }
+  /** Every row made as long (Euclidean norm) as `lengths` (rows x 1) says: the weight normalisation of DoRA. Shorter ones than `least` count as that long. */
+  | { readonly op: 'rescaleRows'; readonly input: RowProgram; readonly lengths: RowProgram; readonly least?: number }
   /** The same for columns, `lengths` being (1 x cols). Prepared by one pass over all of the input, row by row. */
-  | { readonly op: 'rescaleColumns'; readonly input: RowProgram; readonly lengths: RowProgram }
+  | { readonly op: 'rescaleColumns'; readonly input: RowProgram; readonly lengths: RowProgram; readonly least?: number }
   /** `changed`, where that is no sum of `base` and something; what has changed is measured, and must be finite where `base` is. */
   | { readonly op: 'become'; readonly base: RowProgram; readonly changed: RowProgram }
+  | AdapterNode
 
 /** What a kind of node is, apart from its arithmetic (src/engine/evaluate.ts): a new node is a row here and one there. */
 interface Operation<P> {
@@ -151,6 +154,10 @@ const OPERATIONS: { readonly [O in RowProgram['op']]: Operation<Extract<RowProgr
     reads: () => [],
     group: () => 1,
   },
+  replaceRows: { ...sameShape(), inputs: ({ input, values }) => [input, values] },
+  rescaleRows: { ...sameShape(), inputs: ({ input, lengths }) => [input, lengths] },
+  rescaleColumns: { ...sameShape(), inputs: ({ input, lengths }) => [input, lengths] },
+  become: { shape: ({ changed }) => programShape(changed), inputs: ({ base, changed }) => [base, changed], reads: () => [], group: () => 1 },
   beside: {
     shape: ({ parts }) => ({
       rows: parts[0] === undefined ? 0 : programShape(parts[0]).rows,
@@ -160,10 +167,30 @@ const OPERATIONS: { readonly [O in RowProgram['op']]: Operation<Extract<RowProgr
     reads: () => [],
     group: () => 1,
   },
-  replaceRows: { ...sameShape(), inputs: ({ input, values }) => [input, values] },
-  rescaleRows: { ...sameShape(), inputs: ({ input, lengths }) => [input, lengths] },
-  rescaleColumns: { ...sameShape(), inputs: ({ input, lengths }) => [input, lengths] },
-  become: { shape: ({ changed }) => programShape(changed), inputs: ({ base, changed }) => [base, changed], reads: () => [], group: () => 1 },
+  rotateColumns: { ...sameShape(), inputs: ({ input, blocks }) => [input, blocks] },
+  cayley: { ...sameShape(), shape: ({ input, size }) => ({ rows: programShape(input).rows * size, cols: size }) },
+  reflectColumns: { ...sameShape(), inputs: ({ input, vectors }) => [input, vectors] },
+  rotatePairs: { ...sameShape(), inputs: ({ input, first, second }) => [input, first, second], group: ({ group }) => group },
+  circulant: {
+    ...sameShape(),
+    shape: ({ input, size }) => ({ rows: programShape(input).rows * size, cols: programShape(input).cols }),
+    group: ({ size }) => size,
+  },
+  mixture: {
+    shape: ({ bank, choice }) => ({ rows: rowShape((choice.by === 'logits' ? choice.logits : choice.ids).shape).rows, cols: programShape(bank).cols }),
+    inputs: ({ bank }) => [bank],
+    reads: ({ choice }) => (choice.by === 'logits' ? [choice.logits] : [choice.weights, choice.ids]),
+    group: () => 1,
+  },
+  scatter: { shape: ({ rows, cols }) => ({ rows, cols }), inputs: ({ values }) => [values], reads: ({ positions }) => [positions], group: () => 1 },
+  transposedProduct: {
+    shape: ({ left, right }) => ({ rows: programShape(left).cols, cols: programShape(right).cols }),
+    inputs: ({ left, right }) => [left, right],
+    reads: () => [],
+    group: () => 1,
+  },
+  orthonormal: sameShape(),
+  dropSmallest: sameShape(),
 }
 
 /** Of a node that changes only the values of its input. */
@@ -232,19 +259,6 @@ export function slicedRow({ shape, starts, sizes }: Pick<Extract<RowProgram, { o
     stride *= shape[axis] ?? 1
   }
   return inputRow
-}
-
-/**
- * The program that undoes what `transformed` does to `input`: it takes rows in the order of `transformed` back to that of
- * `input`. Undefined when anything else than the order of rows was changed on the way.
- * @param rows  gives what `transformed` gives, from elsewhere
- */
-export function undone(transformed: RowProgram, input: RowProgram, rows: RowProgram): RowProgram | undefined {
-  if (transformed === input) return rows
-  if (transformed.op !== 'permuteRows') return undefined
-  const { shape, order } = transformed
-  const inverse = order.map((_, axis) => order.indexOf(axis))
-  return undone(transformed.input, input, { op: 'permuteRows', input: rows, shape: order.map((axis) => shape[axis] ?? 1), order: inverse })
 }
 
 /** A stored matrix of two dimensions as a view of itself. */

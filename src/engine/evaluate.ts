@@ -6,30 +6,18 @@ import { isReadableType, type EncodedType, type ReadableType } from '../core/ari
 import { bytesOf, floatsOf } from '../core/bytes.js'
 import { InternalError, MismatchError } from '../core/errors.js'
 import { programShape, type MatrixView, type RowProgram } from '../core/row-program.js'
+import { elementCount } from '../core/shape.js'
 import { storedBytes } from '../core/stored-types.js'
 import type { TensorInfo } from '../core/tensor-info.js'
 import type { Arena } from '../kernels/arena.js'
 import type { PackedProduct } from '../kernels/factors.js'
 import type { Losses, NarrowType, Norms, TileArithmetic } from '../kernels/kernel-arithmetic.js'
 import type { Workshop } from './arithmetic.js'
-import {
-  evaluateBecome,
-  evaluateBeside,
-  evaluateKron,
-  evaluateMultiply,
-  evaluateProduct,
-  evaluateRescaleColumns,
-  evaluateRescaleRows,
-  evaluateReplaceRows,
-  evaluateReshape,
-  evaluateScale,
-  evaluateStack,
-} from './operations-adapters.js'
 import { gatherRows, packedFactor, viewRows, type Desk } from './factor-rows.js'
+import { integersOf } from './integers.js'
 import { giveBack, takeNonFinite } from './non-finite.js'
-import { evaluatePermuteRows, evaluateSliceRows } from './operations-rows.js'
-import { evaluateAddConstant, evaluateApply, evaluateTranspose } from './operations-values.js'
 import { evaluateBlockwise, evaluateCodes, type PackedBench } from './operations-packed.js'
+import { operationOf } from './operations.js'
 import type { TileReader } from './tile-reader.js'
 
 const F32_INFINITY = 0x7f80_0000
@@ -46,6 +34,7 @@ export class Evaluator implements PackedBench, Desk {
   readonly reader: TileReader
   private readonly arena: Arena
   private readonly factors = new Map<MatrixView | RowProgram, Float32Array>()
+  private readonly preparations = new Map<RowProgram, object>()
 
   constructor(reader: TileReader, { arithmetic, arena }: Workshop) {
     this.reader = reader
@@ -56,6 +45,7 @@ export class Evaluator implements PackedBench, Desk {
   /** Drops the factors of the tensor before: call when a new output tensor begins. */
   forgetFactors(): void {
     this.factors.clear()
+    this.preparations.clear()
     this.arena.forget()
   }
 
@@ -77,20 +67,10 @@ export class Evaluator implements PackedBench, Desk {
         return this.lowRank(program, first, into)
       case 'add':
         return this.add(program, first, into)
-      case 'permuteRows':
-        return evaluatePermuteRows(this, program, first, into)
-      case 'sliceRows':
-        return evaluateSliceRows(this, program, first, into)
       case 'gather':
         return gatherRows(this, program.view, first, into)
-      case 'transpose':
-        return evaluateTranspose(this, program, first, into)
       case 'fill':
         return void into.fill(program.value)
-      case 'addConstant':
-        return evaluateAddConstant(this, program, first, into)
-      case 'apply':
-        return evaluateApply(this, program, first, into)
       case 'codes':
         return evaluateCodes(this, program, first, into)
       case 'blockwise':
@@ -99,28 +79,8 @@ export class Evaluator implements PackedBench, Desk {
         return this.round(program, first, into)
       case 'view':
         return viewRows(this, program.view, first, into)
-      case 'product':
-        return evaluateProduct(this, program, first, into)
-      case 'multiply':
-        return evaluateMultiply(this, program, first, into)
-      case 'scale':
-        return evaluateScale(this, program, first, into)
-      case 'kron':
-        return evaluateKron(this, program, first, into)
-      case 'reshape':
-        return evaluateReshape(this, program, first, into)
-      case 'stack':
-        return evaluateStack(this, program, first, into)
-      case 'beside':
-        return evaluateBeside(this, program, first, into)
-      case 'replaceRows':
-        return evaluateReplaceRows(this, program, first, into)
-      case 'rescaleRows':
-        return evaluateRescaleRows(this, program, first, into)
-      case 'rescaleColumns':
-        return evaluateRescaleColumns(this, program, first, into)
-      case 'become':
-        return evaluateBecome(this, program, first, into)
+      default:
+        return operationOf(program)(this, program, first, into)
     }
   }
 
@@ -147,6 +107,23 @@ export class Evaluator implements PackedBench, Desk {
 
   bytes({ source, offset }: TensorInfo, into: Uint8Array, position: number): void {
     this.reader.read(source, into, offset + position)
+  }
+
+  prepared<T extends object>(key: RowProgram, make: () => T): T {
+    const known = this.preparations.get(key)
+    if (known !== undefined) return known as T // each node makes one kind of thing
+    this.unmeasured(() => this.preparations.set(key, make()))
+    return this.preparations.get(key) as T
+  }
+
+  stored(tensor: TensorInfo): Float32Array {
+    const values = new Float32Array(elementCount(tensor.shape))
+    this.read(tensor, 0, values)
+    return values
+  }
+
+  integers(tensor: TensorInfo): Float64Array {
+    return integersOf(tensor, (bytes) => this.reader.read(tensor.source, bytes, tensor.offset))
   }
 
   private round({ input, type }: Extract<RowProgram, { op: 'round' }>, first: number, into: Float32Array): void {
@@ -199,7 +176,7 @@ export class Evaluator implements PackedBench, Desk {
   private addSum(base: RowProgram, deltas: readonly RowProgram[], first: number, into: Float32Array): void {
     const kept = this.hasNonFinite(into) ? takeNonFinite(into) : new Map<number, number>()
     this.borrowFloats(into.length, (sum) => {
-      this.sumOf(deltas, first, sum)
+      this.unmeasured(() => this.sumOf(deltas, first, sum))
       for (const index of kept.keys()) sum[index] = 0
       this.addMeasured(into, sum, programShape(base).cols)
     })

@@ -3,6 +3,7 @@ import { availableParallelism } from 'node:os'
 import { UsageError } from '../core/errors.js'
 import { QUANT_TYPES } from '../core/quant-types.js'
 import { programShape, type RowProgram } from '../core/row-program.js'
+import { elementCount } from '../core/shape.js'
 import { FACTOR_ELEMENTS } from './factor-rows.js'
 import { PANEL_ELEMENTS } from './operations-adapters.js'
 import type { Plan, PlannedTensor } from '../plan/plan.js'
@@ -132,6 +133,38 @@ function scratchBytes(program: RowProgram, rows: number): number {
     }
     case 'become':
       return rows * cols * 8 + scratchBytes(program.base, rows) + scratchBytes(program.changed, rows)
+    case 'rotateColumns': {
+      const { rows: blockRows, cols: size } = programShape(program.blocks)
+      return scratchBytes(program.input, rows) + keptBytes(program.blocks) + blockRows * size * 4 + rows * size * 8 + cols * 4
+    }
+    case 'cayley':
+      return (rows + program.size) * (programShape(program.input).cols + program.size) * 4 + program.size ** 2 * 32 + scratchBytes(program.input, rows)
+    case 'reflectColumns':
+      return scratchBytes(program.input, rows) + keptBytes(program.vectors) * 3 + cols * 8
+    case 'rotatePairs':
+      return (
+        (rows + 2 * program.group) * cols * 4 + scratchBytes(program.input, rows + 2 * program.group) + keptBytes(program.first) + keptBytes(program.second)
+      )
+    case 'circulant':
+      return keptBytes(program.input)
+    case 'mixture': {
+      const { shape } = program.choice.by === 'logits' ? program.choice.logits : program.choice.ids
+      return keptBytes(program.bank) + elementCount(shape) * 32
+    }
+    case 'scatter':
+      return keptBytes(program.values) + elementCount(program.positions.shape) * 32 + program.rows * 8
+    case 'transposedProduct': {
+      const { rows: height } = programShape(program)
+      return height * cols * 12 + keptBytes(program.left) + PANEL_ELEMENTS * 4 + scratchBytes(program.right, Math.ceil(PANEL_ELEMENTS / cols))
+    }
+    case 'orthonormal':
+      return keptBytes(program.input) * 5
+    case 'dropSmallest': {
+      const all = programShape(program)
+      const shorter = Math.min(all.rows, all.cols)
+      const wide = all.rows < all.cols ? keptBytes(program.input) : PANEL_ELEMENTS * 4
+      return shorter ** 2 * 16 + wide + program.count * (all.rows + cols) * 8 + scratchBytes(program.input, rows)
+    }
   }
 }
 

@@ -4,10 +4,11 @@
  */
 import { MismatchError } from '../core/errors.js'
 import { programShape, type RowProgram } from '../core/row-program.js'
+import type { TensorInfo } from '../core/tensor-info.js'
 import type { TileArithmetic } from '../kernels/kernel-arithmetic.js'
-import { addColumnSquares, columnFactors, kron, multiply, rescaleRows, scale } from '../merge/reference.js'
+import { addColumnSquares, columnFactors, fusedLowRank, kron, multiply, rescaleRows, scale } from '../merge/reference.js'
 
-type Node<O extends RowProgram['op']> = Extract<RowProgram, { op: O }>
+export type Node<O extends RowProgram['op']> = Extract<RowProgram, { op: O }>
 
 /** What an operation may use of its evaluator. */
 export interface Bench {
@@ -20,16 +21,23 @@ export interface Bench {
   unmeasured(run: () => void): void
   /** Computes something once per output tensor, and keeps it, unmeasured. */
   kept(key: RowProgram, count: number, fill: (into: Float32Array) => void): Float32Array
+  /** The same for what is no f32. */
+  prepared<T extends object>(key: RowProgram, make: () => T): T
+  /** All of a small stored tensor as it is, infinities too. */
+  stored(tensor: TensorInfo): Float32Array
+  /** All of a small stored tensor of integers (or of floats that hold integers). */
+  integers(tensor: TensorInfo): Float64Array
 }
 
 export const PANEL_ELEMENTS = 262_144 // what a pass over a whole input holds at once
 
-export function evaluateProduct(bench: Bench, { B, A, scale: factor }: Node<'product'>, first: number, into: Float32Array): void {
+export function evaluateProduct(bench: Bench, { B, A, scale: factor, fused = false }: Node<'product'>, first: number, into: Float32Array): void {
   const { rows: rank, cols } = programShape(A)
   const factorA = whole(bench, A)
   bench.borrowFloats((into.length / cols) * rank, (tileOfB) => {
     bench.unmeasured(() => bench.rows(B, first, tileOfB))
-    bench.arithmetic.lowRank(tileOfB, factorA, factor, rank, cols, into)
+    if (fused) fusedLowRank(tileOfB, factorA, factor, rank, cols, into)
+    else bench.arithmetic.lowRank(tileOfB, factorA, factor, rank, cols, into)
   })
 }
 
@@ -97,28 +105,22 @@ export function evaluateReplaceRows(bench: Bench, { input, ids, values }: Node<'
   })
 }
 
-export function evaluateRescaleRows(bench: Bench, { input, lengths }: Node<'rescaleRows'>, first: number, into: Float32Array): void {
+export function evaluateRescaleRows(bench: Bench, { input, lengths, least }: Node<'rescaleRows'>, first: number, into: Float32Array): void {
   const { cols } = programShape(input)
   bench.rows(input, first, into)
   bench.borrowFloats(into.length / cols, (wanted) => {
     bench.rows(lengths, first, wanted)
-    rescaleRows(into, wanted, cols)
+    rescaleRows(into, wanted, cols, least)
   })
 }
 
 export function evaluateRescaleColumns(bench: Bench, program: Node<'rescaleColumns'>, first: number, into: Float32Array): void {
-  const { input, lengths } = program
-  const { rows, cols } = programShape(input)
+  const { input, lengths, least } = program
+  const { cols } = programShape(input)
   const factors = bench.kept(program, cols, (factor) => {
     const sums = new Float64Array(cols)
-    const panel = Math.max(1, Math.floor(PANEL_ELEMENTS / cols))
-    for (let row = 0; row < rows; row += panel) {
-      bench.borrowFloats(Math.min(panel, rows - row) * cols, (values) => {
-        bench.rows(input, row, values)
-        addColumnSquares(values, sums)
-      })
-    }
-    columnFactors(sums, whole(bench, lengths), factor)
+    panels(bench, input, (values) => addColumnSquares(values, sums))
+    columnFactors(sums, whole(bench, lengths), factor, least)
   })
   bench.rows(input, first, into)
   multiply(into, factors, cols, 'columns')
@@ -139,8 +141,20 @@ export function evaluateBecome(bench: Bench, { base, changed }: Node<'become'>, 
   })
 }
 
+/** All rows of an input, some at a time, in order. */
+export function panels(bench: Bench, input: RowProgram, use: (values: Float32Array, first: number) => void): void {
+  const { rows, cols } = programShape(input)
+  const panel = Math.max(1, Math.floor(PANEL_ELEMENTS / cols))
+  for (let first = 0; first < rows; first += panel) {
+    bench.borrowFloats(Math.min(panel, rows - first) * cols, (values) => {
+      bench.rows(input, first, values)
+      use(values, first)
+    })
+  }
+}
+
 /** All rows of a small program, computed once. */
-function whole(bench: Bench, program: RowProgram): Float32Array {
+export function whole(bench: Bench, program: RowProgram): Float32Array {
   const { rows, cols } = programShape(program)
   return bench.kept(program, rows * cols, (into) => bench.rows(program, 0, into))
 }

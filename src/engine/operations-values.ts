@@ -4,7 +4,9 @@
  * `negExp` is -(e^x) rounded to the nearest f32. The reference's torch computes it so for the few numbers of a layer (one
  * per head); in tensors of more than 32 about one value in a hundred is its neighbour there (Intel's vector library).
  */
-import { programShape, type ElementFunction, type RowProgram } from '../core/row-program.js'
+import type { ElementFunction } from '../core/activations.js'
+import { programShape, type RowProgram } from '../core/row-program.js'
+import { ACTIVATION_FUNCTIONS } from '../merge/activations.js'
 import type { Bench } from './operations-adapters.js'
 
 type Node<O extends RowProgram['op']> = Extract<RowProgram, { op: O }>
@@ -16,6 +18,9 @@ export function evaluateAddConstant(bench: Bench, { input, value }: Node<'addCon
 
 const FUNCTIONS: { readonly [F in ElementFunction]: (x: number) => number } = {
   negExp: (x) => -Math.fround(Math.exp(x)),
+  cos: (x) => Math.cos(x),
+  sin: (x) => Math.sin(x),
+  ...ACTIVATION_FUNCTIONS,
 }
 
 export function evaluateApply(bench: Bench, { input, function: name }: Node<'apply'>, first: number, into: Float32Array): void {

@@ -12,7 +12,7 @@ import { textOf } from '../core/key-value.js'
 import { UsageError } from '../core/errors.js'
 import type { GgufFacts, Model } from '../core/model.js'
 import type { TensorInfo } from '../core/tensor-info.js'
-import type { WeightedAdapter } from '../merge/combine.js'
+import { weightsLikePeft, type WeightedAdapter } from '../merge/combine.js'
 import type { Task } from '../quantized/treatment.js'
 import { fileDigest } from '../sources/digest.js'
 import { openFolder } from '../sources/files.js'
@@ -46,11 +46,12 @@ export async function openInputs(basePath: string, adapters: readonly AdapterOpt
   const quantized = await openQuantizedBase(base)
   const known = adapters.length > 0 && base.gguf !== undefined ? knownToAdapters(base, base.gguf) : plainTensors(base, quantized)
   const opened = await openAdapters(adapters, options, consulted)
-  const weighted = opened.map(({ file, path, weight, digest }): WeightedAdapter => {
+  const all = opened.map(({ file, path, weight, digest }): WeightedAdapter => {
     if (base.gguf !== undefined && file.ggufArchitecture === undefined) backwardsOf(base, base.gguf) // refuses what only GGUF adapters can name
     const adapter = bindAdapter(file, known, { ...options, config: base.config, part: base.component?.name, ggufNames: () => ggufNamesOf(base) })
     return { adapter: { ...adapter, label: path }, weight, digest }
   })
+  const weighted = options.likePeft === true ? weightsLikePeft(all, options.combine) : all
   if (base.gguf !== undefined) return { base, adapters: weighted, tokenizer: undefined, decisions: [], warnings: [], consulted }
   const folders = opened.map(({ folder }) => folder)
   const treated = await treatedBase(base, quantized, { kind, adapters: weighted, folders, dequantize: options.dequantizeBase ?? false })
@@ -93,14 +94,19 @@ export async function openAdapters(adapters: readonly AdapterOption[], options: 
 const PROMPT_STYLE = 'prompt_style.yaml'
 
 /** Options of formats, and how they are typed. */
-const FORMAT_OPTIONS: { readonly [O in FormatOptionName]: string } = { alpha: '--alpha', enableLora: '--enable-lora', fanInFanOut: '--fan-in-fan-out' }
+const FORMAT_OPTIONS: { readonly [O in FormatOptionName]: string } = {
+  alpha: '--alpha',
+  enableLora: '--enable-lora',
+  fanInFanOut: '--fan-in-fan-out',
+  baseIsResidual: '--base-is-residual',
+}
 
 /** What was said for an adapter that is not there would otherwise be lost in silence. */
 function refuseUnusedOptions(options: CommonOptions, adapters: readonly AdapterFile[]): void {
   for (const [name, typed] of Object.entries(FORMAT_OPTIONS) as [FormatOptionName, string][]) {
     if (options[name] === undefined || adapters.some(({ takes = [] }) => takes.includes(name))) continue
     throw new UsageError(
-      `${typed} is for adapters whose files do not say it (loralib); ${adapters.length === 1 ? 'this one is not' : 'none of these is'} of that kind.`,
+      `${typed} is for adapters whose files do not say it (${name === 'baseIsResidual' ? 'PiSSA, OLoRA, CorDA, LoRA-GA, LoftQ' : 'loralib'}); ${adapters.length === 1 ? 'this one is not' : 'none of these is'} of that kind.`,
     )
   }
 }

@@ -36,6 +36,8 @@ export interface CommonOptions {
   readonly components?: readonly string[] | undefined
   /** How several adapters become one change. Unless given: `sum`, what each does, added. `linear`: PEFT's, which adds factors. */
   readonly combine?: CombineMethod | undefined
+  /** The base is the one that the adapter's initialisation left (PiSSA, OLoRA, CorDA, LoRA-GA, LoftQ), not the original: merge into it. */
+  readonly baseIsResidual?: boolean | undefined
   /** Elements of one tile; for tests. Never changes a byte of the output. */
   readonly tileElements?: number | undefined
 }

@@ -262,8 +262,12 @@ function recordedTokenizer(asked: string | undefined): string | undefined {
   return asked === undefined || asked === 'base' || asked === 'adapter' ? asked : basename(resolve(asked))
 }
 
-function recordedFormat({ alpha, enableLora, fanInFanOut, expertMajorB, combine }: CommonOptions): Record<string, string | number | boolean | undefined> {
-  return { expertMajorB, combine, alpha, enableLora: enableLora?.join(','), fanInFanOut: fanInFanOut === undefined ? undefined : String(fanInFanOut) }
+function recordedFormat(options: CommonOptions): Record<string, string | number | boolean | undefined> {
+  const { alpha, enableLora, fanInFanOut, expertMajorB, baseIsResidual, combine } = options
+  return {
+    ...{ expertMajorB, baseIsResidual, combine, alpha },
+    ...{ enableLora: enableLora?.join(','), fanInFanOut: fanInFanOut === undefined ? undefined : String(fanInFanOut) },
+  }
 }
 
 function recorded(options: Record<string, string | number | boolean | undefined>): Plan['options'] {

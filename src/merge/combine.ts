@@ -2,8 +2,9 @@
  * Several adapters become one list of deltas per base tensor, in an order that does not depend on the command line:
  * f32 sums depend on their order, and `a b` must give the bytes of `b a`.
  */
-import type { Adapter } from '../core/delta.js'
+import type { Adapter } from '../core/adapter.js'
 import { lastPart } from '../core/paths.js'
+import type { CombineMethod } from './linear.js'
 import type { WeightedDelta } from './variants.js'
 
 /** An adapter as the user gave it. */
@@ -21,6 +22,18 @@ export interface Combination {
   /** By name of the base tensor. */
   readonly deltas: ReadonlyMap<string, readonly WeightedDelta[]>
   readonly notes: readonly string[]
+}
+
+/**
+ * The weights that PEFT's add_weighted_adapter amounts to: it scales what it made of rank-stabilised adapters once more, by the root of the new rank,
+ * which is the sum of all ("cat": our sum) or that of each (linear). Which is wrong against the trained model; for --like-peft.
+ */
+export function weightsLikePeft(given: readonly WeightedAdapter[], combine: CombineMethod = 'sum'): readonly WeightedAdapter[] {
+  const [first] = given
+  if (given.length < 2 || first?.adapter.lora?.rankStabilized !== true) return given
+  const summed = combine === 'linear' ? given.slice(0, 1) : given
+  const ranks = summed.reduce((sum, { adapter }) => sum + (adapter.lora?.rank ?? Number.NaN), 0)
+  return Number.isNaN(ranks) ? given : given.map((one) => ({ ...one, weight: one.weight * Math.sqrt(ranks) }))
 }
 
 /** Applies the law of the sum's ordering rules (docs/numerics.md). */

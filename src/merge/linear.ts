@@ -5,8 +5,9 @@
  * Law: PEFT 0.21.2 tuners/lora/model.py `_generalized_task_arithmetic_weighted_adapter`: with c = weight · scale of each
  * adapter, A = Σ sign(c)·√|c|·A, B = Σ √|c|·B, and the new scale is 1.
  */
-import type { LinearDelta, LoraDelta, WeightedFactors } from '../core/delta.js'
+import type { LinearDelta, LoraDelta } from '../core/delta.js'
 import { MismatchError, quoted, UnsupportedError } from '../core/errors.js'
+import type { WeightedFactors } from '../core/factor.js'
 import type { WeightedDelta } from './variants.js'
 
 /** How several adapters become one change: `sum` adds what each does. */
@@ -45,5 +46,5 @@ export function linearly(deltas: readonly WeightedDelta[]): readonly WeightedDel
 }
 
 function isPlainLora(delta: WeightedDelta['delta']): delta is LoraDelta {
-  return delta.variant === 'lora' && delta.rowsOfB === undefined && delta.rowsOfA === undefined
+  return delta.variant === 'lora' && [delta.rowsOfB, delta.rowsOfA, delta.seenAs, delta.rows, delta.rowOrders].every((one) => one === undefined)
 }

@@ -27,6 +27,20 @@ export function lowRank(B: Float32Array, A: Float32Array, scale: number, rank: n
   for (let i = 0; i < into.length; i++) into[i] = Math.fround(into[i]! * scale)
 }
 
+/** The same, but each product is added before it is rounded: it is exact in f64. Sums of f64 are rounded to f32 at once, so that every machine gives these bytes. */
+export function fusedLowRank(B: Float32Array, A: Float32Array, scale: number, rank: number, cols: number, into: Float32Array): void {
+  into.fill(0)
+  for (let row = 0; row < into.length / cols; row++) {
+    const sums = into.subarray(row * cols, (row + 1) * cols)
+    for (let k = 0; k < rank; k++) {
+      const b = B[row * rank + k]!
+      const fromA = k * cols
+      for (let col = 0; col < cols; col++) sums[col] = sums[col]! + b * A[fromA + col]!
+    }
+  }
+  for (let i = 0; i < into.length; i++) into[i] = Math.fround(into[i]! * scale)
+}
+
 /** `into = into + term`, one rounding per element. */
 export function add(into: Float32Array, term: Float32Array): void {
   for (let i = 0; i < into.length; i++) into[i] = Math.fround(into[i]! + term[i]!)
@@ -60,11 +74,11 @@ export function kron(left: Float32Array, leftCols: number, right: Float32Array, 
 }
 
 /** Makes each row as long as `lengths` says: squares are added in f64 from left to right, the root is rounded once, then fround(length / norm) is the factor; zeros stay zeros. */
-export function rescaleRows(into: Float32Array, lengths: Float32Array, cols: number): void {
+export function rescaleRows(into: Float32Array, lengths: Float32Array, cols: number, least = 0): void {
   for (let row = 0; row < lengths.length; row++) {
     let squares = 0
     for (let i = row * cols; i < (row + 1) * cols; i++) squares += into[i]! * into[i]!
-    const factor = lengthFactor(lengths[row]!, squares)
+    const factor = lengthFactor(lengths[row]!, squares, least)
     for (let i = row * cols; i < (row + 1) * cols; i++) into[i] = Math.fround(into[i]! * factor)
   }
 }
@@ -75,10 +89,10 @@ export function addColumnSquares(rows: Float32Array, sums: Float64Array): void {
 }
 
 /** The factor of each column, from the sums of its squares, as {@link rescaleRows} has it for rows. */
-export function columnFactors(sums: Float64Array, lengths: Float32Array, into: Float32Array): void {
-  for (let col = 0; col < into.length; col++) into[col] = lengthFactor(lengths[col]!, sums[col]!)
+export function columnFactors(sums: Float64Array, lengths: Float32Array, into: Float32Array, least = 0): void {
+  for (let col = 0; col < into.length; col++) into[col] = lengthFactor(lengths[col]!, sums[col]!, least)
 }
 
-function lengthFactor(length: number, squares: number): number {
-  return squares === 0 ? 0 : Math.fround(length / Math.fround(Math.sqrt(squares)))
+function lengthFactor(length: number, squares: number, least: number): number {
+  return squares === 0 ? 0 : Math.fround(length / Math.fround(Math.max(Math.sqrt(squares), least)))
 }

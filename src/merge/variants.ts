@@ -1,9 +1,11 @@
-/** How each kind of delta changes a tensor, as row programs: one row of a table per variant. Knows no file format. */
-import type { AdditiveDelta, Delta, LowRank, WeightedFactors } from '../core/delta.js'
-import { quoted, UnsupportedError } from '../core/errors.js'
+/** How all deltas of a tensor change it, as one row program: sums first, then what is no sum. Knows no file format. */
+import type { AdditiveDelta, Delta } from '../core/delta.js'
+import { InternalError, quoted, UnsupportedError } from '../core/errors.js'
 import { rowRange } from '../core/row-maps.js'
-import { inRows, programShape, rowsOf, transposed, type MatrixView, type RowProgram } from '../core/row-program.js'
-import { elementCount } from '../core/shape.js'
+import { programShape, type RowProgram } from '../core/row-program.js'
+import { ADDITIVE, type Context } from './additive.js'
+import { FIRST, OTHERS, type OtherVariant } from './others.js'
+import { asStored, seen } from './parts.js'
 
 /** A delta with the weight that the user gave its adapter. */
 export interface WeightedDelta {
@@ -13,64 +15,6 @@ export interface WeightedDelta {
   readonly adapter: number
 }
 
-type Of<V extends Delta['variant']> = Extract<Delta, { variant: V }>
-type OtherVariant = Exclude<Delta['variant'], AdditiveDelta['variant']>
-
-/** Variants that are `W + something`: the program gives the something, its elements in W's order. `scale` is an f32 and holds the weight. */
-const ADDITIVE: { readonly [V in AdditiveDelta['variant']]: (delta: Of<V>, scale: number, base: RowProgram) => RowProgram } = {
-  lora: ({ B, A, rowsOfB, rowsOfA, rowOrders = [] }, scale) => {
-    const isPlain = rowsOfB === undefined && rowsOfA === undefined
-    const product: RowProgram = isPlain ? { op: 'lowRank', B, A, scale } : { op: 'product', B: withFactors(B, rowsOfB), A: withFactors(A, rowsOfA), scale }
-    return rowOrders.reduce<RowProgram>((input, { shape, order }) => ({ op: 'permuteRows', input, shape, order }), product)
-  },
-  sum: ({ value }, scale) => scaled(view(value), scale),
-  loha: ({ left, right }, scale) => scaled({ op: 'multiply', left: lowRank(left), right: lowRank(right) }, scale),
-  lokr: ({ left, right }, scale) => scaled({ op: 'kron', left: matrix(left), right: matrix(right) }, scale),
-  experts: ({ parts }, scale) => ({ op: 'stack', parts: parts.map(({ B, A }) => ({ op: 'lowRank', B, A, scale })) }),
-  grouped: ({ along, parts }, scale, base) => {
-    const { rows, cols } = programShape(base)
-    return {
-      op: along === 'rows' ? 'stack' : 'beside',
-      parts: parts.map((part): RowProgram => {
-        if ('B' in part) return { op: 'lowRank', ...part, scale }
-        return { op: 'fill', rows: along === 'rows' ? part.zeros : rows, cols: along === 'rows' ? cols : part.zeros, value: 0 }
-      }),
-    }
-  },
-  linear: ({ parts }, scale) => {
-    const [first, ...others] = parts
-    const sum = (term: (part: WeightedFactors) => RowProgram): RowProgram => ({ op: 'add', base: term(first), deltas: others.map(term) })
-    return { op: 'product', B: sum(({ B, ofB }) => scaled(view(B), ofB)), A: sum(({ A, ofA }) => scaled(view(A), ofA)), scale }
-  },
-  hira: ({ B, A }, scale, base) => ({ op: 'multiply', left: base, right: { op: 'lowRank', B, A, scale } }),
-  delora: ({ B, A, strength, norms }, scale) => {
-    const ones = (rows: number, cols: number): RowProgram => ({ op: 'values', rows, cols, values: Array.from({ length: rows * cols }, () => 1) })
-    const lengths = scaled({ op: 'kron', left: ones(A.rows, 1), right: view(strength) }, Math.fround(1 / A.rows))
-    const rows: RowProgram = { op: 'rescaleRows', input: view(A), lengths }
-    const cols: RowProgram = { op: 'rescaleColumns', input: view(B), lengths: ones(1, B.cols) }
-    return { op: 'multiply', left: { op: 'product', B: cols, A: rows, scale }, right: view(transposed(norms)) }
-  },
-  miss: ({ value }, scale, base) => {
-    const times = programShape(base).cols / value.cols
-    return scaled({ op: 'kron', left: { op: 'values', rows: 1, cols: times, values: Array.from({ length: times }, () => 1) }, right: view(value) }, scale)
-  },
-}
-
-/** Variants that are no sum: what they make of the tensor before them. In the order in which they act. */
-const OTHERS: { readonly [V in OtherVariant]: (delta: Of<V>, before: RowProgram) => RowProgram } = {
-  replace: ({ tensor }) => view(rowsOf(tensor)),
-  dora: ({ B, A, scale, magnitude, along, features }, before) => {
-    const shape = programShape(before)
-    const sum: RowProgram = { op: 'add', base: before, deltas: [inRows({ op: 'lowRank', B, A, scale: Math.fround(scale) }, shape)] }
-    const lengths = { ...rowsOf(magnitude), rows: features, cols: 1, rowStride: 1 }
-    if (along === 'columns') return { op: 'rescaleColumns', input: sum, lengths: view(transposed(lengths)) }
-    const byFeature = inRows(sum, { rows: features, cols: (shape.rows * shape.cols) / features })
-    return inRows({ op: 'rescaleRows', input: byFeature, lengths: view(lengths) }, shape)
-  },
-  rescale: ({ by }, before) => ({ op: 'multiply', left: before, right: view(by) }),
-  tokens: ({ ids, values }, before) => ({ op: 'replaceRows', input: before, ids, values: view(rowsOf(values)) }),
-}
-
 /** The factor that the arithmetic uses: weight · alpha / rank in f64, rounded to f32 once. */
 export function effectiveScale(delta: Pick<Delta, 'scale'>, weight: number): number {
   return Math.fround(weight * delta.scale)
@@ -78,30 +22,33 @@ export function effectiveScale(delta: Pick<Delta, 'scale'>, weight: number): num
 
 /**
  * The program of one base tensor with all its deltas, in the order given (the canonical one: combine.ts).
- * @param base  gives the tensor's rows, as the adapter knows them; without deltas it is returned as it is
+ * @param base    gives the tensor's rows, as the adapter knows them; without deltas it is returned as it is
+ * @param tensor  gives other tensors of the base, by the names that adapters know
  * @throws UnsupportedError when a change that is no sum is weighted, or meets another adapter
  */
-export function mergedProgram(base: RowProgram, deltas: readonly WeightedDelta[]): RowProgram {
+export function mergedProgram(base: RowProgram, deltas: readonly WeightedDelta[], tensor: Context['tensor'] = unknownTensor): RowProgram {
   const ofRows = deltas.filter(({ delta }) => delta.rows !== undefined)
-  if (ofRows.length === 0) return mergedWhole(base, deltas)
+  if (ofRows.length === 0) return mergedWhole(base, deltas, tensor)
   return mergedByRows(
     mergedWhole(
       base,
       deltas.filter((one) => !ofRows.includes(one)),
+      tensor,
     ),
     ofRows,
+    tensor,
   )
 }
 
 /** Changes of some rows each: the base is cut between them. */
-function mergedByRows(base: RowProgram, deltas: readonly WeightedDelta[]): RowProgram {
+function mergedByRows(base: RowProgram, deltas: readonly WeightedDelta[], tensor: Context['tensor']): RowProgram {
   const { rows } = programShape(base)
   const cuts = [...new Set([0, rows, ...deltas.flatMap(({ delta: { rows: own } }) => (own === undefined ? [] : [own.first, own.first + own.count]))])]
   cuts.sort((a, b) => a - b)
   const parts = cuts.slice(1).map((end, i): RowProgram => {
     const first = cuts[i] ?? 0
     const own = deltas.filter(({ delta }) => delta.rows?.first === first && delta.rows.count === end - first)
-    return mergedWhole(rowRange(base, first, end - first), own)
+    return mergedWhole(rowRange(base, first, end - first), own, tensor)
   })
   const used = deltas.filter(({ delta: { rows: own } }) => own !== undefined && cuts[cuts.indexOf(own.first) + 1] === own.first + own.count)
   const [unused] = deltas.filter((one) => !used.includes(one))
@@ -112,15 +59,16 @@ function mergedByRows(base: RowProgram, deltas: readonly WeightedDelta[]): RowPr
   return { op: 'stack', parts }
 }
 
-function mergedWhole(base: RowProgram, deltas: readonly WeightedDelta[]): RowProgram {
+function mergedWhole(base: RowProgram, deltas: readonly WeightedDelta[], tensor: Context['tensor']): RowProgram {
   if (deltas.length === 0) return base
   const others = deltas.filter(({ delta }) => !isAdditive(delta))
   checkAlone(others, deltas)
-  const replacement = others.find(({ delta }) => delta.variant === 'replace')
-  let program = replacement === undefined ? base : other(replacement.delta, base)
-  const sums = deltas.flatMap(({ delta, weight }) => (isAdditive(delta) ? [additive(delta, weight, program)] : []))
+  const act = (before: RowProgram, { delta }: WeightedDelta): RowProgram => other(delta, before)
+  let program = others.filter(({ delta }) => FIRST.has(delta.variant)).reduce(act, base)
+  const begun = program
+  const sums = deltas.flatMap(({ delta, weight }) => (isAdditive(delta) ? [additive(delta, weight, begun, tensor)] : []))
   if (sums.length > 0) program = { op: 'add', base: program, deltas: sums }
-  for (const one of others) if (one !== replacement) program = other(one.delta, program)
+  program = others.filter(({ delta }) => !FIRST.has(delta.variant)).reduce(act, program)
   if (others.length === 0 || elements(program) !== elements(base)) return program
   return { op: 'become', base, changed: program }
 }
@@ -129,14 +77,16 @@ function isAdditive(delta: Delta): delta is AdditiveDelta {
   return delta.variant in ADDITIVE
 }
 
-function additive(delta: AdditiveDelta, weight: number, base: RowProgram): RowProgram {
-  const row = ADDITIVE[delta.variant] as (delta: AdditiveDelta, scale: number, base: RowProgram) => RowProgram // each row takes its own kind of delta
-  return inRows(row(delta, effectiveScale(delta, weight), base), programShape(base))
+function additive(delta: AdditiveDelta, weight: number, base: RowProgram, tensor: Context['tensor']): RowProgram {
+  const row = ADDITIVE[delta.variant] as (delta: AdditiveDelta, context: Context) => RowProgram // each row takes its own kind of delta
+  const context = { scale: effectiveScale(delta, weight), base: seen(base, delta.seenAs), tensor }
+  return asStored(row(delta, context), delta.seenAs, programShape(base))
 }
 
 function other(delta: Delta, before: RowProgram): RowProgram {
   const row = OTHERS[delta.variant as OtherVariant] as (delta: Delta, before: RowProgram) => RowProgram // the same
-  return row(delta, before)
+  const program = row(delta, seen(before, delta.seenAs))
+  return delta.seenAs === undefined ? program : asStored(program, delta.seenAs, programShape(before))
 }
 
 /** Sums commute and have weights; everything else is trained for exactly this base. */
@@ -156,27 +106,11 @@ function checkAlone(others: readonly WeightedDelta[], deltas: readonly WeightedD
   }
 }
 
-function view(matrix: MatrixView): RowProgram {
-  return { op: 'view', view: matrix }
-}
-
-function lowRank({ B, A }: LowRank): RowProgram {
-  return { op: 'lowRank', B, A, scale: 1 }
-}
-
-function matrix(one: LowRank | MatrixView): RowProgram {
-  return 'tensor' in one ? view(one) : lowRank(one)
-}
-
-function withFactors(rows: MatrixView, factors: MatrixView | undefined): RowProgram {
-  return factors === undefined ? view(rows) : { op: 'multiply', left: view(rows), right: view(factors) }
-}
-
-function scaled(input: RowProgram, factor: number): RowProgram {
-  return factor === 1 ? input : { op: 'scale', input, factor }
+function unknownTensor(name: string): RowProgram {
+  throw new InternalError('a delta needs another tensor of the base, and none is given', { tensor: name })
 }
 
 function elements(program: RowProgram): number {
   const { rows, cols } = programShape(program)
-  return elementCount([rows, cols])
+  return rows * cols
 }

@@ -65,6 +65,7 @@ export function mergeModel(model: Model, given: readonly WeightedAdapter[], { ba
       deltas,
       adapters.some(({ adapter }) => (adapter.untied?.size ?? 0) > 0),
     )
+  const original = originalTensors(model, backwards)
   const tensors = new Map<string, MergedTensor>()
   const unused = new Set(deltas.keys())
   for (const base of inFileOrder(model, untied)) {
@@ -80,7 +81,8 @@ export function mergeModel(model: Model, given: readonly WeightedAdapter[], { ba
     }
     const read = storedProgram(model, base, origins.get(name) ?? name)
     const combined = combine === 'linear' ? linearly(own) : own
-    const program = own.length > 0 && back !== undefined ? back.toGguf(mergedProgram(back.original, combined)) : mergedProgram(read, combined)
+    const program =
+      own.length > 0 && back !== undefined ? back.toGguf(mergedProgram(back.original, combined, original)) : mergedProgram(read, combined, original)
     tensors.set(name, { base: resized(base, program), program, applied: own.map(appliedDelta) })
   }
   if (unused.size > 0) throw new InternalError(`no tensor of the base takes what adapters change in ${nameList([...unused])}`, { file: model.label })
@@ -106,6 +108,20 @@ export function mergeModel(model: Model, given: readonly WeightedAdapter[], { ba
 /** A tensor's own values. @param origin  its name, or that of the tensor that it was shared with */
 function storedProgram({ dequantized }: Model, tensor: TensorInfo, origin: string): RowProgram {
   return dequantized?.programs.get(origin) ?? { op: 'read', tensor }
+}
+
+/** Tensors of the base before any adapter, by the names that adapters know. */
+function originalTensors(model: Model, backwards: Backwards | undefined): (name: string) => RowProgram {
+  const { tensors, label } = model
+  return (name) => {
+    for (const tensor of backwards === undefined ? [] : tensors.values()) {
+      const back = backwards?.(tensor)
+      if (back?.name === name) return back.original
+    }
+    const tensor = backwards === undefined ? tensors.get(name) : undefined
+    if (tensor === undefined) throw new InternalError(`no tensor of the base is ${name}`, { file: label })
+    return storedProgram(model, tensor, name)
+  }
 }
 
 /** One sentence per adapter, for the user. */
