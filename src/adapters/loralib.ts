@@ -8,11 +8,12 @@
  *
  * Law: loralib 0.1.2 utils.py `lora_state_dict`, layers.py.
  */
-import { MismatchError, nameList, UsageError } from '../core/errors.js'
+import { MismatchError, nameList, UnsupportedError, UsageError } from '../core/errors.js'
 import type { TensorInfo } from '../core/tensor-info.js'
 import { modelTensors, readCheckpoint } from '../formats/torch/checkpoint.js'
 import type { AdapterFile, AdapterFolder, AdapterModule, FormatOptions } from './adapter-file.js'
 import { foreignTensors } from './foreign-tensors.js'
+import { holdsItsWeights } from './full-state.js'
 import { pairFactors, wholeModules } from './paired-factors.js'
 
 /** Names of PyTorch files that may be one. */
@@ -34,6 +35,11 @@ export async function openLoralibAdapter(folder: AdapterFolder, weightsName: str
   const { alpha } = options
   if (alpha === undefined)
     throw new UsageError('is a loralib file, which does not hold lora_alpha: say it with --alpha (the scale is alpha / r).', { file: source.name })
+  if (holdsItsWeights(pairs, rest))
+    throw new UnsupportedError(
+      'holds weights and LoRA factors together; loralib in eval mode has added B·A to the weights already, in train mode not, and the file does not tell: nothing is merged. Instead, save lora.lora_state_dict(model) alone.',
+      { file: source.name },
+    )
   const whole = wholeModules(rest)
   const modules = [...pairs].map(([module, factors]): AdapterModule => {
     const rank = factors.get('B')?.shape[1] ?? 1

@@ -2,6 +2,7 @@
 import { existsSync, statSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import type { AdapterFile, FormatOptionName } from '../adapters/adapter-file.js'
+import { refuseFactorsInBase } from '../adapters/full-state.js'
 import { openAdapterFile } from '../adapters/formats.js'
 import { LITGPT_LORA } from '../adapters/litgpt.js'
 import { bindAdapter } from '../adapters/resolve.js'
@@ -43,6 +44,7 @@ export interface Inputs {
 export async function openInputs(basePath: string, adapters: readonly AdapterOption[], kind: Task['kind'], options: CommonOptions): Promise<Inputs> {
   const consulted = new Set<ByteDescriptor>()
   const base = await watchedModel(await openBase(basePath, adapters), consulted)
+  if (base.gguf === undefined) refuseFactorsInBase(base.tensors, base.label)
   const quantized = await openQuantizedBase(base)
   const known = adapters.length > 0 && base.gguf !== undefined ? knownToAdapters(base, base.gguf) : plainTensors(base, quantized)
   const opened = await openAdapters(adapters, options, consulted)
