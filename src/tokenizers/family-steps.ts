@@ -152,6 +152,13 @@ export async function templateFile(draft: Draft): Promise<boolean> {
   return template !== undefined
 }
 
+/** MiniMax-Text-01 and M1: where there is no file, the reference puts a template of its own in. */
+export async function minimaxTemplate(draft: Draft): Promise<boolean> {
+  if (await templateFile(draft)) return true
+  draft.notes.push('there is no chat_template.jinja; the reference converter writes a template of its own then, which is not part of this tool')
+  return false
+}
+
 /** An added token takes a special place. */
 export function addedTokenAs(token: string, ...kinds: readonly string[]): Step {
   return async (draft) => {

@@ -7,7 +7,7 @@
  * files that do it. Later keys replace earlier ones of the same name in place, as gguf-py's writer does.
  */
 import type { Folder } from '../core/bytes.js'
-import { UnsupportedError } from '../core/errors.js'
+import { quoted, UnsupportedError } from '../core/errors.js'
 import type { JsonObject } from '../core/json.js'
 import type { KeyValue } from '../core/key-value.js'
 import type { TokenizerRecipe } from '../core/tokenizer-recipes.js'
@@ -15,7 +15,9 @@ import { defaultTemplate } from './chat-templates.js'
 import type { Draft } from './draft.js'
 import { checkPreTokenizerName } from './pre-tokenizer.js'
 import { runRecipe } from './recipes.js'
+import { TOKEN_TYPES } from './token-types.js'
 import { tokenizerFiles } from './tokenizer-files.js'
+import type { TokenTable } from './vocabularies.js'
 
 export { PRE_TOKENIZERS } from './pre-tokenizer-names.js'
 export { TOKENIZER_FILES } from './tokenizer-files.js'
@@ -85,6 +87,7 @@ function result(draft: Draft): TokenTables {
   const templates = draft.vocab?.templates ?? []
   const chatTemplate = defaultTemplate(templates)
   const tokens = draft.table?.tokens ?? []
+  const twice = draft.table === undefined ? undefined : twiceThere(draft.table)
   return {
     keyValues: [...draft.keyValues].map(([key, value]) => ({ key, value })),
     tokenCount: tokens.length,
@@ -93,6 +96,19 @@ function result(draft: Draft): TokenTables {
     tokens,
     special: Object.fromEntries(SPECIAL_KINDS.flatMap((kind) => (draft.special.has(kind) ? [[kind, draft.special.get(kind)]] : []))),
     pre: draft.pre,
-    notes: draft.notes,
+    notes: twice === undefined ? draft.notes : [...draft.notes, twice],
   }
+}
+
+/** llama.cpp stops at a file in which two ids have one text. Vocabularies have each text once; added tokens and padding may repeat one. */
+function twiceThere({ tokens, types }: TokenTable): string | undefined {
+  const suspects = new Set(tokens.filter((_, id) => types[id] !== TOKEN_TYPES.normal && types[id] !== TOKEN_TYPES.byte))
+  const seen = new Map<string, number>()
+  for (const [id, token] of tokens.entries()) {
+    if (!suspects.has(token)) continue
+    const before = seen.get(token)
+    if (before !== undefined) return `the ids ${before} and ${id} are both the token ${quoted(token)}: llama.cpp will refuse the file`
+    seen.set(token, id)
+  }
+  return undefined
 }

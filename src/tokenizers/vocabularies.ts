@@ -46,7 +46,10 @@ export function llamaJsonTable(vocabulary: Vocabulary): TokenTable {
     if (vocabulary.specialContents.has(token)) return TOKEN_TYPES.control
     return id < base.size ? TOKEN_TYPES.normal : TOKEN_TYPES.userDefined
   })
-  const notes = [...vocabulary.notes, `${file} stands for a SentencePiece model: ${count} tokens, all with the same score`]
+  const notes = [
+    ...vocabulary.notes,
+    `${file} stands for a SentencePiece model: ${count} tokens, all with the same score, as the reference converter writes it; put tokenizer.model beside it for the model's own scores`,
+  ]
   return { model: 'llama', tokens, scores: new Float32Array(count).fill(SCORE_OF_ADDED), types, notes }
 }
 
