@@ -22,13 +22,13 @@ const NOT_RUN: ReadonlyMap<string, RegExp> = new Map([
   ['Gemma3nForCausalLM', /missing tensor 'blk\.20\.attn_k\.weight'/], // wants keys of layers that share them, which transformers 5 leaves out
   ['glm5-next', /unknown model architecture/],
   ['t5', /llama_encode must be called first/], // node-llama-cpp only decodes
-  ['deepseek4', /GGML_ASSERT/], // it wants caches larger than tiny models have
-  ['dots3note', /GGML_ASSERT/],
+  ['deepseek4', /GGML_ASSERT/], // why is not known: a reshape in its graph refuses these sizes
+  ['dots3note', /GGML_ASSERT/], // why is not known: a product in its graph refuses these sizes
   ['dflash', /ctx_other|wrong number of tensors/], // drafts want a target's context
   ['eagle3', /not finite|wrong number of tensors/],
   ['gemma4-assistant', /ctx_other/],
   ['qwen3tts', /not finite/], // it fills the logits of text with -inf
-  ['wavtokenizer-dec', /out_of_range/], // node-llama-cpp asks for tokens that there are not
+  ['wavtokenizer-dec', /out_of_range/], // why is not known: thrown while it loads or evaluates
 ])
 
 /** GGUF architectures that llama.cpp is not asked about. */
