@@ -56,6 +56,14 @@ describe('--json', () => {
     assert.equal(receipt.outputs[0]?.sha256, sha256)
   })
 
+  it('names the rule of the format that a broken file breaks', async (t) => {
+    const home = workspace(t)
+    writeFileSync(join(home, 'model.safetensors'), Buffer.from('\u0002\0\0\0\0\0\0\0{}x'))
+    const { code, stdout } = await runCli('lora-to-gguf', ['inspect', 'model.safetensors', '--json'], { cwd: home })
+    const [event] = eventsOf(stdout)
+    assert.deepEqual([code, event?.event, event?.['code'], event?.['rule']], [3, 'error', 'E_FORMAT', 'ST15'])
+  })
+
   it('tells an error as an event too, with file, tensor and offset where they are known', async (t) => {
     const home = workspace(t)
     const cases: readonly [readonly string[], Partial<Event>][] = [

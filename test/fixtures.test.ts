@@ -86,10 +86,12 @@ describe('the hostile files of the project', () => {
     const name = basename(path)
     if (expect === 'reject') {
       it(`refuse to be read: ${name} (${reason})`, async () => {
-        await assert.rejects(
-          inspect(join(folder, path), { hash: true }),
-          (error) => error instanceof ToolkitError && [3, 4].includes(error.exitCode) && error.message.includes(name),
-        )
+        await assert.rejects(inspect(join(folder, path), { hash: true }), (error) => {
+          assert.ok(error instanceof ToolkitError && [3, 4].includes(error.exitCode) && error.message.includes(name), String(error))
+          const letters = { safetensors: 'ST', gguf: 'GG', pytorch: 'PT' }[path.split('/')[0] ?? '']
+          if (letters !== undefined) assert.match(error.place.rule ?? 'no rule', new RegExp(`^${letters}\\d\\d$`), error.message)
+          return true
+        })
       })
     } else {
       it(`are read to the last bit: ${name} (${reason})`, async () => {

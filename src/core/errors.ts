@@ -15,6 +15,8 @@ export interface Place {
   readonly offset?: number
   /** Part of the file that offset counts from, when it is not the file itself (`data.pkl` of a zip). */
   readonly part?: string
+  /** The rule of the file's format that is broken, by its name in docs/formats.md: for programs, not part of the message. */
+  readonly rule?: string
 }
 
 const SHOWN_CHARACTERS = 120 // longer names fill a terminal; a 50 KB tensor name is in the hostile corpus
@@ -120,6 +122,21 @@ export function revivedError(plain: PlainError): ToolkitError {
   const error = new (CLASSES.get(plain.name) ?? InternalError)(plain.what, plain.place)
   if (plain.stack !== undefined) error.stack = plain.stack
   return error
+}
+
+/** Runs a check of a format's rule: an error that names no rule yet is of this one. */
+export function ruled<T>(rule: string, check: () => T): T {
+  try {
+    const result = check()
+    return result instanceof Promise ? (result.catch((error: unknown) => throwRuled(rule, error)) as T) : result // the same promise, or its like
+  } catch (error) {
+    return throwRuled(rule, error)
+  }
+}
+
+function throwRuled(rule: string, error: unknown): never {
+  if (!(error instanceof FormatError || error instanceof UnsupportedError) || error.place.rule !== undefined) throw error
+  throw revivedError({ ...plainError(error), place: { ...error.place, rule } })
 }
 
 function placeText(place: Place): string {

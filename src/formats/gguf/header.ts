@@ -9,7 +9,7 @@
  * Law: ggml gguf.cpp (llama.cpp 0c1e570). Where this is stricter: metadata-reader.ts, tensor-list.ts.
  */
 import type { ByteSource } from '../../core/bytes.js'
-import { FormatError, UnsupportedError } from '../../core/errors.js'
+import { FormatError, UnsupportedError, ruled } from '../../core/errors.js'
 import { lfsPointer } from '../../core/json.js'
 import { valueOf, type KeyValue } from '../../core/key-value.js'
 import { HeaderCursor } from './header-cursor.js'
@@ -35,20 +35,24 @@ export interface GgufHeader {
  * @throws UnsupportedError for big-endian files, versions other than 2 and 3, removed tensor types, nested arrays
  */
 export async function readGgufHeader(source: ByteSource): Promise<GgufHeader> {
-  await checkMagic(source)
+  await ruled('GG01', () => checkMagic(source))
   const cursor = new HeaderCursor(source)
   await cursor.need(8, 'the magic and version')
   cursor.take(4)
-  const version = checkVersion(await cursor.u32('the version'), source.name)
+  const found = await cursor.u32('the version')
+  const version = ruled('GG02', () => checkVersion(found, source.name))
   await cursor.need(16, 'the counts of tensors and key-values')
-  const tensorCount = cursor.count(LEAST_TENSOR_INFO_BYTES, 'the list of tensors')
-  const keyValueCount = cursor.count(LEAST_KEY_VALUE_BYTES, 'the metadata')
+  const [tensorCount, keyValueCount] = ruled('GG03', () => [
+    cursor.count(LEAST_TENSOR_INFO_BYTES, 'the list of tensors'),
+    cursor.count(LEAST_KEY_VALUE_BYTES, 'the metadata'),
+  ])
   cursor.claim(tensorCount * LEAST_TENSOR_INFO_BYTES + keyValueCount * LEAST_KEY_VALUE_BYTES, 'the header')
-  const keyValues = await readKeyValues(cursor, keyValueCount, source.name)
-  const alignment = alignmentOf(keyValues, source.name)
-  const claims = await readTensorClaims(cursor, tensorCount, source.name)
+  const keyValues = await ruled('GG07', () => readKeyValues(cursor, keyValueCount, source.name))
+  const alignment = ruled('GG09', () => alignmentOf(keyValues, source.name))
+  const claims = await ruled('GG12', () => readTensorClaims(cursor, tensorCount, source.name))
   const dataStart = padded(cursor.position, alignment)
-  return { version, alignment, keyValues, tensors: placeTensors(claims, dataStart, alignment, source.name, source.byteLength), dataStart }
+  const tensors = ruled('GG16', () => placeTensors(claims, dataStart, alignment, source.name, source.byteLength))
+  return { version, alignment, keyValues, tensors, dataStart }
 }
 
 function checkVersion(version: number, file: string): 2 | 3 {

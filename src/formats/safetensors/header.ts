@@ -9,7 +9,7 @@
  */
 import type { ByteSource } from '../../core/bytes.js'
 import { DTYPES, isDtype, type Dtype } from '../../core/dtypes.js'
-import { FormatError, quoted, type Place } from '../../core/errors.js'
+import { FormatError, quoted, ruled, type Place } from '../../core/errors.js'
 import { isArray, isObject, kindOf, parseJsonObject, type Json, type JsonObject } from '../../core/json.js'
 import { shapeText } from '../../core/shape.js'
 import type { TensorInfo } from '../../core/tensor-info.js'
@@ -41,22 +41,22 @@ const MAX_U64 = 0xffff_ffff_ffff_ffffn // the crate multiplies shapes in 64 bits
  */
 export async function readHeader(source: ByteSource): Promise<SafetensorsHeader> {
   const file = source.name
-  const headerBytes = await readHeaderLength(source)
+  const headerBytes = await ruled('ST03', () => readHeaderLength(source))
   const json = new Uint8Array(headerBytes)
   await source.read(json, LENGTH_BYTES)
-  const root = parseJsonObject(json, file, { byteOrderMark: false, plainIntegersOnly: true }, LENGTH_BYTES)
+  const root = ruled('ST05', () => parseJsonObject(json, file, { byteOrderMark: false, plainIntegersOnly: true }, LENGTH_BYTES))
 
   const dataStart = LENGTH_BYTES + headerBytes
   const tensors: TensorInfo<Dtype>[] = []
   let metadata: ReadonlyMap<string, string> = new Map()
   for (const [name, value] of root) {
-    if (name === METADATA_KEY) metadata = readMetadata(value, file)
-    else tensors.push(readTensor(name, value, source, dataStart))
+    if (name === METADATA_KEY) metadata = ruled('ST11', () => readMetadata(value, file))
+    else tensors.push(ruled('ST12', () => readTensor(name, value, source, dataStart)))
   }
   // (begin, end): an empty tensor stands before the one that starts where it lies
   tensors.sort((a, b) => a.offset - b.offset || a.byteLength - b.byteLength)
-  checkLayout(tensors, source, dataStart)
-  for (const tensor of tensors) checkSize(tensor, file)
+  ruled('ST15', () => checkLayout(tensors, source, dataStart))
+  ruled('ST17', () => tensors.forEach((tensor) => checkSize(tensor, file)))
   return { tensors, metadata, dataStart }
 }
 

@@ -4,7 +4,7 @@
  * Law: transformers `save_pretrained` (5.23) for what is written; rules JS01, JS02 and JS07 to JS11 (docs/formats.md)
  * for what is read. Whether the files exist and hold what is said is for src/sources to find out.
  */
-import { FormatError, quoted } from '../../core/errors.js'
+import { FormatError, quoted, ruled } from '../../core/errors.js'
 import { isObject, kindOf, parseJsonObject, type JsonObject } from '../../core/json.js'
 import { compareNames } from './name-order.js'
 import { relativeName } from './relative-name.js'
@@ -33,7 +33,7 @@ export interface ShardIndex {
  * @throws FormatError
  */
 export function parseShardIndex(bytes: Uint8Array, file: string, extension = EXTENSION): ShardIndex {
-  const root = parseJsonObject(bytes, file)
+  const root = ruled('JS11', () => parseJsonObject(bytes, file))
   const entries = root.get('weight_map')
   if (!isObject(entries)) throw new FormatError(`weight_map is ${kindOf(entries)}; an object of tensor names and file names is wanted.`, { file })
   if (entries.size === 0) throw new FormatError('weight_map is empty: the index names no tensor.', { file })
@@ -45,7 +45,7 @@ export function parseShardIndex(bytes: Uint8Array, file: string, extension = EXT
 function shardName(tensor: string, value: unknown, file: string, extension: string): string {
   if (typeof value !== 'string') throw new FormatError('weight_map gives no file name for it; a string is wanted.', { file, tensor })
   const checked = relativeName(value)
-  if ('fault' in checked) throw new FormatError(checked.fault, { file, tensor })
+  if ('fault' in checked) throw new FormatError(checked.fault, { file, tensor, rule: 'JS01' })
   if (!checked.name.endsWith(extension)) throw new FormatError(`weight_map names ${quoted(value)}; a file ending in ${extension} is wanted.`, { file, tensor })
   return checked.name
 }

@@ -7,6 +7,7 @@
  */
 import type { ByteSource, MemberDescriptor } from '../../core/bytes.js'
 import type { Dtype } from '../../core/dtypes.js'
+import { ruled } from '../../core/errors.js'
 import type { TensorInfo } from '../../core/tensor-info.js'
 import { flattenCheckpoint } from './flatten.js'
 import { readLegacyCheckpoint } from './legacy-checkpoint.js'
@@ -30,11 +31,13 @@ const WRAPPERS = ['state_dict', 'model_state_dict', 'model', 'module', 'net', 'n
 export async function readCheckpoint(source: ByteSource): Promise<TorchCheckpoint> {
   const head = new Uint8Array(Math.min(512, source.byteLength))
   await source.read(head, 0)
-  const fault = otherKind(head, source)
-  if (fault !== undefined) throw fault
+  ruled('PT11', () => {
+    const fault = otherKind(head, source)
+    if (fault !== undefined) throw fault
+  })
   const isZip = head[0] === 0x50 && head[1] === 0x4b
-  const { root, members } = await (isZip ? readZipCheckpoint(source) : readLegacyCheckpoint(source))
-  const tensors = flattenCheckpoint(root, source.name)
+  const { root, members } = await (isZip ? ruled('PT10', () => readZipCheckpoint(source)) : ruled('PT12', () => readLegacyCheckpoint(source)))
+  const tensors = ruled('PT06', () => flattenCheckpoint(root, source.name))
   return { tensors, wrapper: isNode(root, 'dict') ? wrapperOf(root, tensors) : undefined, members }
 }
 

@@ -2,7 +2,7 @@
  * An inert stack machine for pickles: it builds lists, dicts and tensors' descriptions, and nothing else. Nothing is
  * imported, nothing of the file is called, nothing recurses, and what a file can make it keep is bounded.
  */
-import { FormatError, quoted, UnsupportedError } from '../../core/errors.js'
+import { FormatError, quoted, UnsupportedError, ruled } from '../../core/errors.js'
 import { callGlobal } from './pickle-calls.js'
 import { GLOBALS, HONEST_MISTAKES } from './pickle-globals.js'
 import { REFUSED, STEPS } from './pickle-opcodes.js'
@@ -32,7 +32,7 @@ export type FindStorage = (id: readonly PickleValue[], fail: (what: string) => F
  */
 export function readPickle(bytes: Uint8Array, position: number, place: PicklePlace, findStorage?: FindStorage): { value: PickleValue; end: number } {
   const machine = new PickleMachine(new PickleReader(bytes, position, place), findStorage)
-  return machine.run()
+  return ruled('PT05', () => machine.run())
 }
 
 export class PickleMachine {
@@ -140,9 +140,12 @@ export class PickleMachine {
 
   global(module: string, name: string): void {
     const global = GLOBALS.get(`${module} ${name}`)
-    if (global === undefined || module.includes(' ')) throw this.refusedGlobal(`${module}.${name}`)
-    if (global.is === 'unsupported') throw new UnsupportedError(global.why, this.reader.place(this.opcodeAt))
-    this.push({ kind: 'global', name: `${module}.${name}`, global })
+    const allowed = ruled('PT01', () => {
+      if (global === undefined || module.includes(' ')) throw this.refusedGlobal(`${module}.${name}`)
+      if (global.is === 'unsupported') throw new UnsupportedError(global.why, { ...this.reader.place(this.opcodeAt), rule: 'PT09' })
+      return global
+    })
+    this.push({ kind: 'global', name: `${module}.${name}`, global: allowed })
   }
 
   stackGlobal(): void {
@@ -156,14 +159,15 @@ export class PickleMachine {
     const [id] = this.popMany(1)
     if (!isNode(id, 'tuple') || this.findStorage === undefined)
       throw this.fault(`has ${describe(id)} as a persistent id; ("storage", type, key, location, count) is wanted.`)
-    this.push(this.findStorage(id.items, (what) => this.fault(what)))
+    const { findStorage } = this
+    this.push(ruled('PT08', () => findStorage(id.items, (what) => this.fault(what))))
   }
 
   reduce(): void {
     const [callee, args] = this.popMany(2)
     if (!isNode(callee, 'global')) throw this.fault(`calls ${describe(callee)}; only tensors and containers are built. Nothing was run.`)
     if (!isNode(args, 'tuple')) throw this.fault(`calls ${callee.name} with ${describe(args)}; a tuple is wanted.`)
-    this.push(callGlobal(callee, args.items, (what) => this.fault(what)))
+    this.push(ruled('PT07', () => callGlobal(callee, args.items, (what) => this.fault(what))))
   }
 
   /** Gives an object its state, which for all that may have one means nothing here. */
