@@ -2,7 +2,7 @@
  * The rows of an architecture read from right to left: for a tensor of a GGUF file, the Hugging Face name that an adapter
  * knows it by, and how its rows lie there. So an adapter goes into an existing GGUF by the same table that converts.
  */
-import { UnsupportedError } from '../core/errors.js'
+import { FormatError, UnsupportedError } from '../core/errors.js'
 import type { Json } from '../core/json.js'
 import type { KeyValue } from '../core/key-value.js'
 import { undone } from '../core/row-maps.js'
@@ -67,14 +67,35 @@ export function backwardTensor(tensor: TensorInfo, { value: rule, captures }: Ma
   const toGguf = (program: RowProgram): RowProgram =>
     rule.transforms.reduce<readonly TensorProgram[]>((before, word) => TRANSFORMS[word].apply(before, context), [{ source, shape: tensor.shape, program }])[0]
       ?.program ?? program
-  const original = undone(toGguf(read), read, read)
+  const original = asStored(toGguf, read)
   return original === undefined ? undefined : { name: source, original, toGguf }
 }
+
+/** The stored rows in the checkpoint's order; undefined also where the file does not say what turning them back needs. */
+function asStored(toGguf: (program: RowProgram) => RowProgram, read: RowProgram): RowProgram | undefined {
+  try {
+    return undone(toGguf(read), read, read)
+  } catch (error) {
+    if (error instanceof FormatError) return undefined
+    throw error
+  }
+}
+
+/** Numbers that every GGUF has -> what configs call them: rows may compute these keys instead of copying them. */
+const COMMON_KEYS: readonly (readonly [key: string, spelling: string])[] = [
+  ['attention.head_count', 'num_attention_heads'],
+  ['attention.head_count_kv', 'num_key_value_heads'],
+  ['embedding_length', 'hidden_size'],
+]
 
 /** What transforms ask the config, from the metadata that was made of it. */
 function configOf(architecture: Architecture, keyValues: readonly KeyValue[], file: string): Config {
   const metadata = new Map(keyValues.map(({ key, value }) => [key, value]))
   const values = new Map<string, Json>()
+  for (const [key, spelling] of COMMON_KEYS) {
+    const value = metadata.get(`${architecture.gguf}.${key}`)
+    if (value?.type === 'u32') values.set(spelling, value.value)
+  }
   for (const [key, , source] of architecture.definition.hparams) {
     const value = metadata.get(`${architecture.gguf}.${key}`)
     const spelling = typeof source === 'string' ? source : Array.isArray(source) ? (source as readonly string[])[0] : undefined
