@@ -65,6 +65,29 @@ export const EXPERTS: readonly TensorRow[] = [
   ['model.layers.{block}.mlp.experts.gate_up_proj', ['ffnGateExps', 'ffnUpExps'], 'halves', 'exact', 'optional'],
 ]
 
+/** A router, and experts that all tokens share. */
+export const SHARED_EXPERTS: readonly TensorRow[] = [
+  ['model.layers.{block}.mlp.gate', 'ffnGateInp', 'layers:moe'],
+  ['model.layers.{block}.mlp.shared_experts.gate_proj', 'ffnGateShexp', 'layers:moe'],
+  ['model.layers.{block}.mlp.shared_experts.up_proj', 'ffnUpShexp', 'layers:moe'],
+  ['model.layers.{block}.mlp.shared_experts.down_proj', 'ffnDownShexp', 'layers:moe'],
+]
+
+/** A layer under GPT's names. */
+export const GPT_BLOCK: readonly TensorRow[] = [
+  ['transformer.h.{block}.ln_1', 'attnNorm', 'bias'],
+  ['transformer.h.{block}.attn.c_attn', 'attnQkv', 'bias'],
+  ['transformer.h.{block}.attn.c_proj', 'attnOutput', 'bias'],
+  ['transformer.h.{block}.ln_2', 'ffnNorm', 'bias'],
+  ['transformer.h.{block}.mlp.c_fc', 'ffnUp', 'bias'],
+  ['transformer.h.{block}.mlp.c_proj', 'ffnDown', 'bias'],
+]
+
+/** The rows of a feed-forward part that is called `feed_forward`. */
+export function feedForwardNamed(rows: readonly TensorRow[]): TensorRow[] {
+  return rows.map(([source, role, ...words]) => [String(source).replace('.mlp.', '.feed_forward.'), role, ...words])
+}
+
 /** A row like another, with other words about which tensors there are. */
 export function saying(rows: readonly TensorRow[], ...words: readonly Exclude<TensorRow[2], undefined>[]): TensorRow[] {
   return rows.map(([source, role, ...own]) => [source, role, ...own, ...words])

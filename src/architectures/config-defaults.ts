@@ -21,8 +21,13 @@ export interface ModelTypeDefaults {
   readonly derived?: Readonly<Record<string, Derivation>>
 }
 
+type Derivations = NonNullable<ModelTypeDefaults['derived']>
+
+/** As many key and value heads as heads. */
+export const ALL_HEADS: Derivations = { num_key_value_heads: { same: 'num_attention_heads' } }
+
 /** As many key and value heads as heads, and heads as wide as the hidden state allows. */
-export const ATTENTION: NonNullable<ModelTypeDefaults['derived']> = {
-  num_key_value_heads: { same: 'num_attention_heads' },
+export const ATTENTION: Derivations = {
+  ...ALL_HEADS,
   head_dim: { quotient: ['hidden_size', 'num_attention_heads'] },
 }

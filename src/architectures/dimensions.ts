@@ -33,9 +33,13 @@ export function kvHeadCount(config: Config): number {
   return key === undefined ? headCount(config) : readUint(config, key)
 }
 
-/** Elements of one head: head_dim, else hidden size / heads, rounded down as in the reference. */
+/** Elements of one head: head_dim, else its share of the hidden state. */
 export function headDim(config: Config): number {
-  if (spelling(config, ['head_dim']) !== undefined) return readUint(config, 'head_dim', MAX_HEAD_DIM)
+  return spelling(config, ['head_dim']) === undefined ? evenHeadSize(config) : readUint(config, 'head_dim', MAX_HEAD_DIM)
+}
+
+/** Elements of one head where the heads share the hidden state, rounded down as in the reference. */
+export function evenHeadSize(config: Config): number {
   const elements = Math.floor(hiddenSize(config) / headCount(config))
   if (elements >= 1 && elements <= MAX_HEAD_DIM) return elements
   throw wrong(config, 'hidden_size', `between ${headCount(config)} (the number of heads) and ${MAX_HEAD_DIM} times that`)

@@ -6,7 +6,7 @@
  */
 import { UnsupportedError, quoted } from '../core/errors.js'
 import { readCounts, readPositiveFloat, readString, readUint, spelling, type Config } from './config.js'
-import { blockCount, EMBEDDING_LENGTH, headDim, HEADS, optionalFloat } from './dimensions.js'
+import { blockCount, EMBEDDING_LENGTH, headCount, headDim, HEADS, hiddenSize, optionalFloat } from './dimensions.js'
 import type { Derived, HparamRow } from './hparams.js'
 import { ropeParameters } from './rope.js'
 
@@ -52,6 +52,14 @@ export const TEXT_HPARAMS: readonly HparamRow[] = [
 /** Elements of a head that rotate: a share of the head, `partial_rotary_factor` or what the family takes for it. */
 export function rotaryDimensions(otherwise: number, size: (config: Config) => number = headDim): Derived {
   return (config) => Math.trunc(size(config) * (optionalFloat(ropeParameters(config).full, 'partial_rotary_factor') ?? otherwise))
+}
+
+/** The same share taken of the hidden state, and then of one head. */
+export function rotaryShareOfHidden(otherwise: number): (config: Config) => number {
+  return (config) => {
+    const share = optionalFloat(ropeParameters(config).full, 'partial_rotary_factor') ?? otherwise
+    return Math.floor(Math.trunc(share * hiddenSize(config)) / headCount(config))
+  }
 }
 
 function notCausal(config: Config): boolean | undefined {

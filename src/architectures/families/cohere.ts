@@ -5,9 +5,10 @@
  * transformers 5, whose config has no rotary_pct (docs/numerics.md).
  */
 import { ENDS, withZeroBiases } from '../common-rows.js'
+import { ALL_HEADS, ATTENTION as ATTENTION_DEFAULTS } from '../config-defaults.js'
 import { readUint, spelling, type Config } from '../config.js'
 import { defineArchitecture, type TensorRow } from '../define.js'
-import { headCount, hiddenSize, optionalFloat } from '../dimensions.js'
+import { evenHeadSize, optionalFloat } from '../dimensions.js'
 import { TEXT_HPARAMS } from '../text-hparams.js'
 
 const BODY: readonly TensorRow[] = [
@@ -33,7 +34,7 @@ export const commandR = defineArchitecture({
   defaults: {
     cohere: {
       missing: { max_position_embeddings: 8192, layer_norm_eps: 1e-5, rope_theta: 500000, logit_scale: 0.0625 },
-      derived: { num_key_value_heads: { same: 'num_attention_heads' } },
+      derived: ALL_HEADS,
     },
   },
   hparams: [
@@ -57,7 +58,7 @@ export const cohere2 = defineArchitecture({
   defaults: {
     cohere2: {
       missing: { max_position_embeddings: 8192, layer_norm_eps: 1e-5, rope_theta: 10000, logit_scale: 0.0625, sliding_window: 4096 },
-      derived: { num_key_value_heads: { same: 'num_attention_heads' }, head_dim: { quotient: ['hidden_size', 'num_attention_heads'] } },
+      derived: ATTENTION_DEFAULTS,
     },
   },
   hparams: [
@@ -65,7 +66,7 @@ export const cohere2 = defineArchitecture({
     ['logit_scale', 'f32', 'logit_scale', 'required'],
     ['attention.sliding_window', 'u32', 'sliding_window', 'required'],
     ['vocab_size', 'u32', 'vocab_size', 'required'],
-    ['rope.dimension_count', 'u32', (config) => Math.trunc((optionalFloat(config, 'rotary_pct') ?? 1) * Math.floor(hiddenSize(config) / headCount(config)))],
+    ['rope.dimension_count', 'u32', (config) => Math.trunc((optionalFloat(config, 'rotary_pct') ?? 1) * evenHeadSize(config))],
     ['rope.scaling.type', 'string', { always: 'none' }],
   ],
   tensors: [...withZeroBiases(BODY), ...withZeroBiases([['model.norm', 'outputNorm']]), ['model.embed_tokens', 'tokenEmbd'], ['lm_head', 'output', 'tied']],

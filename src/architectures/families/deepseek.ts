@@ -4,7 +4,7 @@
  * Law: conversion/deepseek.py `DeepseekModel`, `DeepseekV2Model` (llama.cpp 0c1e570): latent attention becomes one head of
  * keys and values, whose projection is split.
  */
-import { ENDS, EXPERTS, GATED_MLP, NORMS, ROPE_ATTENTION, saying } from '../common-rows.js'
+import { ENDS, EXPERTS, GATED_MLP, NORMS, ROPE_ATTENTION, saying, SHARED_EXPERTS } from '../common-rows.js'
 import { readUint, type Config } from '../config.js'
 import { defineArchitecture, type TensorRow } from '../define.js'
 import { blockCount, headDim, optionalFloat, optionalUint } from '../dimensions.js'
@@ -20,13 +20,6 @@ function denseLayers(config: Config): number {
   const count = config.values.get('first_k_dense_replace') ?? null
   return typeof count === 'number' ? count : hasExperts(config) ? 0 : blockCount(config)
 }
-
-const SHARED_EXPERTS: readonly TensorRow[] = [
-  ['model.layers.{block}.mlp.gate', 'ffnGateInp', 'layers:moe'],
-  ['model.layers.{block}.mlp.shared_experts.gate_proj', 'ffnGateShexp', 'layers:moe'],
-  ['model.layers.{block}.mlp.shared_experts.up_proj', 'ffnUpShexp', 'layers:moe'],
-  ['model.layers.{block}.mlp.shared_experts.down_proj', 'ffnDownShexp', 'layers:moe'],
-]
 
 export const deepseek = defineArchitecture({
   gguf: 'deepseek',

@@ -6,7 +6,7 @@
 import { ATTENTION, ENDS, GATED_MLP, POST_NORMS, QK_NORMS } from '../common-rows.js'
 import { spelling, type Config } from '../config.js'
 import { defineArchitecture, withRow } from '../define.js'
-import { blockCount, headCount, hiddenSize, optionalUint } from '../dimensions.js'
+import { blockCount, evenHeadSize, optionalUint } from '../dimensions.js'
 import { ropeFactorsLlama3 } from '../extras.js'
 import { slidingLayers } from '../layer-kinds.js'
 import { rotaryDimensions, TEXT_HPARAMS } from '../text-hparams.js'
@@ -17,7 +17,7 @@ export const exaone = defineArchitecture({
   modelType: 'exaone',
   hparams: [
     ...withRow(TEXT_HPARAMS, ['attention.layer_norm_rms_epsilon', 'f32', ['rms_norm_eps', 'layer_norm_epsilon'], 'required']),
-    ['rope.dimension_count', 'u32', rotaryDimensions(1, (config) => Math.floor(hiddenSize(config) / headCount(config)))],
+    ['rope.dimension_count', 'u32', rotaryDimensions(1, evenHeadSize)],
   ],
   tensors: [
     ['transformer.wte', 'tokenEmbd'],

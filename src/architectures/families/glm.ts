@@ -4,10 +4,10 @@
  * Law: conversion/chatglm.py `ChatGLMModel`, glm.py `Glm4Model`, `Glm4MoeModel` (llama.cpp 0c1e570). Wider here: the context
  * length of GlmForCausalLM is its config's, not the hidden size (docs/numerics.md).
  */
-import { ATTENTION, ENDS, EXPERTS, GATED_MLP, NORMS, saying } from '../common-rows.js'
+import { ATTENTION, ENDS, EXPERTS, GATED_MLP, NORMS, saying, SHARED_EXPERTS } from '../common-rows.js'
 import type { Config } from '../config.js'
 import { defineArchitecture, type TensorRow } from '../define.js'
-import { blockCount, headCount, headDim, hiddenSize, optionalFloat, optionalUint } from '../dimensions.js'
+import { blockCount, evenHeadSize, headCount, headDim, hiddenSize, optionalFloat, optionalUint } from '../dimensions.js'
 import type { HparamRow } from '../hparams.js'
 import { afterDenseLayers } from '../layer-kinds.js'
 import { withPredictors } from '../next-tokens.js'
@@ -22,11 +22,7 @@ const CHATGLM_HPARAMS: readonly HparamRow[] = [
   ['attention.head_count_kv', 'u32', (config) => optionalUint(config, 'multi_query_group_num', 'num_key_value_heads') ?? headCount(config)],
   ['attention.layer_norm_rms_epsilon', 'f32', (config) => optionalFloat(config, 'layernorm_epsilon') ?? 1e-5],
   ['general.file_type', 'u32', { given: 'fileType' }],
-  [
-    'rope.dimension_count',
-    'u32',
-    rotaryDimensions(0.5, (config) => optionalUint(config, 'attention_dim') ?? Math.floor(hiddenSize(config) / headCount(config))),
-  ],
+  ['rope.dimension_count', 'u32', rotaryDimensions(0.5, (config) => optionalUint(config, 'attention_dim') ?? evenHeadSize(config))],
   ['tokenizer.ggml.add_bos_token', 'bool', { always: false }],
   ['rope.freq_base', 'f32', (config) => 10000 * (optionalFloat(config, 'rope_ratio') ?? 1)],
 ]
@@ -134,11 +130,8 @@ export const glm4moe = defineArchitecture(
       ['model.layers.{block}.self_attn.q_norm', 'attnQNorm', 'layers:normed'],
       ['model.layers.{block}.self_attn.k_norm', 'attnKNorm', 'layers:normed'],
       ...saying(GATED_MLP, 'layers:dense'),
-      ['model.layers.{block}.mlp.gate', 'ffnGateInp', 'layers:moe'],
+      ...SHARED_EXPERTS,
       ['model.layers.{block}.mlp.gate.e_score_correction_bias', 'expProbsB', 'exactBias', 'layers:moe'],
-      ['model.layers.{block}.mlp.shared_experts.gate_proj', 'ffnGateShexp', 'layers:moe'],
-      ['model.layers.{block}.mlp.shared_experts.up_proj', 'ffnUpShexp', 'layers:moe'],
-      ['model.layers.{block}.mlp.shared_experts.down_proj', 'ffnDownShexp', 'layers:moe'],
     ],
     tokenizer: 'glm4Moe',
   }),

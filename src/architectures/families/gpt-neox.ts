@@ -6,7 +6,7 @@
  */
 import { readBoolean } from '../config.js'
 import { defineArchitecture } from '../define.js'
-import { blockCount, headCount, hiddenSize, optionalFloat } from '../dimensions.js'
+import { blockCount, evenHeadSize, optionalFloat } from '../dimensions.js'
 import { ropeParameters } from '../rope.js'
 
 export const gptneox = defineArchitecture({
@@ -24,7 +24,7 @@ export const gptneox = defineArchitecture({
       'u32',
       (config) => {
         const share = optionalFloat(config, 'rotary_pct') ?? optionalFloat(ropeParameters(config).full, 'partial_rotary_factor') ?? 0.25
-        return Math.trunc(share * Math.floor(hiddenSize(config) / headCount(config)))
+        return Math.trunc(share * evenHeadSize(config))
       },
     ],
     ['attention.head_count', 'u32', 'num_attention_heads', 'required'],

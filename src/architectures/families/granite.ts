@@ -5,17 +5,18 @@
  * ignores (docs/numerics.md).
  */
 import { ENDS, GATED_MLP, NORMS, ROPE_ATTENTION } from '../common-rows.js'
+import { ALL_HEADS } from '../config-defaults.js'
 import type { Config } from '../config.js'
 import { defineArchitecture, withRow } from '../define.js'
-import { headCount, hiddenSize, optionalFloat, optionalUint } from '../dimensions.js'
+import { evenHeadSize, optionalFloat, optionalUint } from '../dimensions.js'
 import { ropeFactorsLlama3 } from '../extras.js'
 import type { HparamRow } from '../hparams.js'
-import { LLAMA_HPARAMS } from './llama-like.js'
+import { LLAMA_HPARAMS } from './llama.js'
 
 /** Where it is another than the hidden state's share: the reference ignores it, and llama.cpp would take the share. */
 function ownHeadDim(config: Config): number | undefined {
   const own = optionalUint(config, 'head_dim')
-  return own === Math.floor(hiddenSize(config) / headCount(config)) ? undefined : own
+  return own === evenHeadSize(config) ? undefined : own
 }
 
 /** A factor that is written unless it is zero. */
@@ -32,7 +33,7 @@ const HPARAMS: readonly HparamRow[] = [
 const FACTORS = { embedding_multiplier: 1, logits_scaling: 1, residual_multiplier: 1, attention_multiplier: 1 }
 const DEFAULTS = {
   missing: { max_position_embeddings: 2048, rms_norm_eps: 1e-6, rope_theta: 10000, ...FACTORS },
-  derived: { num_key_value_heads: { same: 'num_attention_heads' } },
+  derived: ALL_HEADS,
 } as const
 
 export const granite = defineArchitecture({

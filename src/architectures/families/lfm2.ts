@@ -51,25 +51,13 @@ const MLP = (...words: readonly 'layers:dense'[]): TensorRow[] => [
   ['model.layers.{block}.feed_forward.w3', 'ffnUp', ...words],
 ]
 const KINDS = { attention: isAttention, convolution: (config: Config, block: number) => !isAttention(config, block) }
+const SIZES = { max_position_embeddings: 128000, norm_eps: 1e-5, rope_theta: 1e6, num_key_value_heads: 8, conv_L_cache: 3 }
 
 export const lfm2 = defineArchitecture({
   gguf: 'lfm2',
   huggingFace: ['Lfm2ForCausalLM', 'LFM2ForCausalLM'],
   modelType: 'lfm2',
-  defaults: {
-    lfm2: {
-      missing: {
-        max_position_embeddings: 128000,
-        norm_eps: 1e-5,
-        rope_theta: 1e6,
-        num_key_value_heads: 8,
-        conv_L_cache: 3,
-        block_multiple_of: 256,
-        block_ffn_dim_multiplier: 1,
-        block_auto_adjust_ff_dim: true,
-      },
-    },
-  },
+  defaults: { lfm2: { missing: { ...SIZES, block_multiple_of: 256, block_ffn_dim_multiplier: 1, block_auto_adjust_ff_dim: true } } },
   hparams: [
     ...withRow(withRow(TEXT_HPARAMS, HEADS_BY_LAYER), ['feed_forward_length', 'u32', feedForward]),
     ['vocab_size', 'u32', 'vocab_size', 'required'],
@@ -85,19 +73,7 @@ export const lfm2moe = defineArchitecture({
   gguf: 'lfm2moe',
   huggingFace: ['Lfm2MoeForCausalLM'],
   modelType: 'lfm2_moe',
-  defaults: {
-    lfm2_moe: {
-      missing: {
-        max_position_embeddings: 128000,
-        norm_eps: 1e-5,
-        rope_theta: 1e6,
-        num_key_value_heads: 8,
-        conv_L_cache: 3,
-        num_dense_layers: 2,
-        num_experts_per_tok: 4,
-      },
-    },
-  },
+  defaults: { lfm2_moe: { missing: { ...SIZES, num_dense_layers: 2, num_experts_per_tok: 4 } } },
   hparams: [
     ...withRow(TEXT_HPARAMS, HEADS_BY_LAYER),
     ['expert_feed_forward_length', 'u32', 'moe_intermediate_size', 'required'],

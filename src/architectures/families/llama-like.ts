@@ -1,21 +1,19 @@
 /**
  * Families that are a Llama but for their names in GGUF, a norm, or the feed-forward part: SmolLM 3, Arcee, Apertus,
- * InternLM 3, Baichuan, MiniCPM, XVERSE, Orion.
+ * InternLM 3, MiniCPM.
  *
- * Law: conversion/llama.py, internlm.py, baichuan.py, minicpm.py (llama.cpp 0c1e570).
+ * Law: conversion/llama.py, internlm.py, minicpm.py (llama.cpp 0c1e570).
  */
 import { ATTENTION, ENDS, GATED_MLP, NORMS, PLAIN_MLP, QK_NORMS, ROPE_ATTENTION } from '../common-rows.js'
-import { ATTENTION as ATTENTION_DEFAULTS } from '../config-defaults.js'
+import { ALL_HEADS, ATTENTION as ATTENTION_DEFAULTS } from '../config-defaults.js'
 import { readFloat, readUint, type Config } from '../config.js'
 import { defineArchitecture } from '../define.js'
-import { blockCount, headCount, headDim, hiddenSize } from '../dimensions.js'
+import { blockCount, evenHeadSize, hiddenSize } from '../dimensions.js'
 import { ropeFactorsLlama3 } from '../extras.js'
 import { ropeFactorsLong } from '../extras-long-rope.js'
 import type { HparamRow } from '../hparams.js'
 import { TEXT_HPARAMS } from '../text-hparams.js'
-
-/** What the reference adds for every class that it derives from its Llama. */
-export const LLAMA_HPARAMS: readonly HparamRow[] = [...TEXT_HPARAMS, ['vocab_size', 'u32', 'vocab_size', 'required'], ['rope.dimension_count', 'u32', headDim]]
+import { LLAMA_HPARAMS } from './llama.js'
 
 export const smollm3 = defineArchitecture({
   gguf: 'smollm3',
@@ -54,7 +52,7 @@ export const apertus = defineArchitecture({
   defaults: {
     apertus: {
       missing: { max_position_embeddings: 65536, rms_norm_eps: 1e-5, rope_theta: 12e6 },
-      derived: { num_key_value_heads: { same: 'num_attention_heads' } },
+      derived: ALL_HEADS,
     },
   },
   hparams: LLAMA_HPARAMS,
@@ -78,23 +76,6 @@ export const internlm3 = defineArchitecture({
   tokenizer: 'internLm3',
 })
 
-export const baichuan = defineArchitecture({
-  gguf: 'baichuan',
-  huggingFace: ['BaichuanForCausalLM', 'BaiChuanForCausalLM'],
-  modelType: 'baichuan',
-  hparams: [
-    ...TEXT_HPARAMS,
-    ['tensor_data_layout', 'string', { always: 'Meta AI original pth' }],
-    ['rope.dimension_count', 'u32', (config) => Math.floor(hiddenSize(config) / headCount(config))],
-  ],
-  tensors: [
-    ...[...ENDS, ...NORMS, ...GATED_MLP],
-    ['model.layers.{block}.self_attn.W_pack', ['attnQ', 'attnK', 'attnV'], 'splitThirdsRope'],
-    ['model.layers.{block}.self_attn.o_proj', 'attnOutput'],
-  ],
-  tokenizer: 'sentencePiece',
-})
-
 export const minicpm = defineArchitecture({
   gguf: 'minicpm',
   huggingFace: ['MiniCPMForCausalLM'],
@@ -106,6 +87,6 @@ export const minicpm = defineArchitecture({
     ['logit_scale', 'f32', (config) => hiddenSize(config) / readFloat(config, 'dim_model_base')],
   ],
   tensors: [...ENDS, ...NORMS, ...ROPE_ATTENTION, ...GATED_MLP],
-  extras: [ropeFactorsLong((config) => Math.floor(hiddenSize(config) / headCount(config)))],
+  extras: [ropeFactorsLong(evenHeadSize)],
   tokenizer: 'sentencePiece',
 })

@@ -3,11 +3,16 @@
  *
  * Law: conversion/llama.py `LlamaModel`, gguf-py constants.py `MODEL_TENSORS[MODEL_ARCH.LLAMA]`.
  */
-import { defineArchitecture } from '../define.js'
+import { ENDS, GATED_MLP, NORMS, ROPE_ATTENTION } from '../common-rows.js'
 import { ATTENTION } from '../config-defaults.js'
+import { defineArchitecture } from '../define.js'
 import { headDim } from '../dimensions.js'
 import { ropeFactorsLlama3 } from '../extras.js'
+import type { HparamRow } from '../hparams.js'
 import { TEXT_HPARAMS } from '../text-hparams.js'
+
+/** What the reference adds for every class that it derives from its Llama. */
+export const LLAMA_HPARAMS: readonly HparamRow[] = [...TEXT_HPARAMS, ['vocab_size', 'u32', 'vocab_size', 'required'], ['rope.dimension_count', 'u32', headDim]]
 
 export const llama = defineArchitecture({
   gguf: 'llama',
@@ -29,21 +34,8 @@ export const llama = defineArchitecture({
       derived: ATTENTION,
     },
   },
-  hparams: [...TEXT_HPARAMS, ['vocab_size', 'u32', 'vocab_size', 'required'], ['rope.dimension_count', 'u32', headDim]],
-  tensors: [
-    ['model.embed_tokens', 'tokenEmbd'],
-    ['model.layers.{block}.input_layernorm', 'attnNorm'],
-    ['model.layers.{block}.self_attn.q_proj', 'attnQ', 'unpermuteRope:heads', 'bias?'],
-    ['model.layers.{block}.self_attn.k_proj', 'attnK', 'unpermuteRope:kvHeads', 'bias?'],
-    ['model.layers.{block}.self_attn.v_proj', 'attnV', 'bias?'],
-    ['model.layers.{block}.self_attn.o_proj', 'attnOutput', 'bias?'],
-    ['model.layers.{block}.post_attention_layernorm', 'ffnNorm'],
-    ['model.layers.{block}.mlp.gate_proj', 'ffnGate', 'bias?'],
-    ['model.layers.{block}.mlp.up_proj', 'ffnUp', 'bias?'],
-    ['model.layers.{block}.mlp.down_proj', 'ffnDown', 'bias?'],
-    ['model.norm', 'outputNorm'],
-    ['lm_head', 'output', 'tied'],
-  ],
+  hparams: LLAMA_HPARAMS,
+  tensors: [...ENDS, ...NORMS, ...ROPE_ATTENTION, ...GATED_MLP],
   strip: ['text_model.'],
   tokenizer: 'llama',
   extras: [ropeFactorsLlama3],

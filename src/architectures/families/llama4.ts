@@ -4,14 +4,14 @@
  * Law: conversion/llama.py `Llama4Model` (llama.cpp 0c1e570).
  */
 import { isArray } from '../../core/json.js'
-import { ATTENTION, ENDS, GATED_MLP, NORMS, saying } from '../common-rows.js'
+import { ATTENTION, ENDS, feedForwardNamed, GATED_MLP, NORMS, saying } from '../common-rows.js'
 import { ATTENTION as ATTENTION_DEFAULTS } from '../config-defaults.js'
 import type { Config } from '../config.js'
 import { defineArchitecture, withRow } from '../define.js'
 import { optionalUint } from '../dimensions.js'
 import { ropeFactorsLlama3 } from '../extras.js'
 import { layerTypes } from '../layer-kinds.js'
-import { LLAMA_HPARAMS } from './llama-like.js'
+import { LLAMA_HPARAMS } from './llama.js'
 
 /** By the config's list, else every `interleave_moe_layer_step`th layer. */
 function hasExperts(config: Config, block: number): boolean {
@@ -41,10 +41,7 @@ export const llama4 = defineArchitecture({
   layers: { moe: hasExperts, dense: (config, block) => !hasExperts(config, block) },
   tensors: [
     ...[...ENDS, ...NORMS, ...ATTENTION],
-    ...saying(
-      GATED_MLP.map(([source, role]) => [String(source).replace('.mlp.', '.feed_forward.'), role]),
-      'layers:dense',
-    ),
+    ...saying(feedForwardNamed(GATED_MLP), 'layers:dense'),
     ['model.layers.{block}.feed_forward.router', 'ffnGateInp', 'layers:moe'],
     ['model.layers.{block}.feed_forward.experts.gate_up_proj', ['ffnGateExps', 'ffnUpExps'], 'transpose', 'halves', 'exact', 'layers:moe'],
     ['model.layers.{block}.feed_forward.experts.down_proj', 'ffnDownExps', 'transpose', 'exact', 'layers:moe'],

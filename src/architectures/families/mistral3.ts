@@ -8,7 +8,7 @@ import { readFloat, type Config } from '../config.js'
 import { defineArchitecture } from '../define.js'
 import { ropeFactorsLlama3 } from '../extras.js'
 import { ropeParameters } from '../rope.js'
-import { LLAMA_HPARAMS } from './llama-like.js'
+import { LLAMA_HPARAMS } from './llama.js'
 
 /** A number of Ministral's rope parameters, which it must have. */
 const ofMinistral = (key: string) => (config: Config) =>

@@ -3,7 +3,7 @@
  *
  * Law: conversion/dots1.py, minimax.py `MiniMaxM2Model`, mellum.py (llama.cpp 0c1e570).
  */
-import { ATTENTION, ENDS, EXPERTS, GATED_MLP, NORMS, QK_NORMS, saying } from '../common-rows.js'
+import { ATTENTION, ENDS, EXPERTS, GATED_MLP, NORMS, QK_NORMS, saying, SHARED_EXPERTS } from '../common-rows.js'
 import { spelling, type Config } from '../config.js'
 import { defineArchitecture } from '../define.js'
 import { optionalUint } from '../dimensions.js'
@@ -29,11 +29,8 @@ export const dots1 = defineArchitecture({
   tensors: [
     ...[...BODY, ...EXPERTS],
     ...saying(GATED_MLP, 'layers:dense'),
-    ['model.layers.{block}.mlp.gate', 'ffnGateInp', 'layers:moe'],
+    ...SHARED_EXPERTS,
     ['model.layers.{block}.mlp.gate.e_score_correction_bias', 'expProbsB', 'exactBias', 'optional'],
-    ['model.layers.{block}.mlp.shared_experts.gate_proj', 'ffnGateShexp', 'layers:moe'],
-    ['model.layers.{block}.mlp.shared_experts.up_proj', 'ffnUpShexp', 'layers:moe'],
-    ['model.layers.{block}.mlp.shared_experts.down_proj', 'ffnDownShexp', 'layers:moe'],
   ],
   tokenizer: 'byteLevel',
 })

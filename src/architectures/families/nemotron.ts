@@ -6,9 +6,9 @@
 import { ATTENTION, PLAIN_MLP } from '../common-rows.js'
 import type { Config } from '../config.js'
 import { defineArchitecture } from '../define.js'
-import { headCount, hiddenSize, optionalFloat } from '../dimensions.js'
+import { optionalFloat } from '../dimensions.js'
 import { ropeParameters } from '../rope.js'
-import { TEXT_HPARAMS } from '../text-hparams.js'
+import { rotaryShareOfHidden, TEXT_HPARAMS } from '../text-hparams.js'
 
 const scaling = (config: Config): number | undefined => optionalFloat(config, 'factor') || optionalFloat(ropeParameters(config).full, 'factor')
 
@@ -26,11 +26,7 @@ export const nemotron = defineArchitecture({
     ...TEXT_HPARAMS,
     ['vocab_size', 'u32', 'vocab_size', 'required'],
     ['attention.layer_norm_epsilon', 'f32', ['layer_norm_eps', 'layer_norm_epsilon', 'norm_epsilon', 'norm_eps'], 'required'],
-    [
-      'rope.dimension_count',
-      'u32',
-      (config) => Math.floor(Math.trunc((optionalFloat(ropeParameters(config).full, 'partial_rotary_factor') ?? 0.5) * hiddenSize(config)) / headCount(config)),
-    ],
+    ['rope.dimension_count', 'u32', rotaryShareOfHidden(0.5)],
     ['rope.scaling.type', 'string', (config) => (scaling(config) === undefined ? 'none' : 'linear')],
     ['rope.scaling.factor', 'f32', scaling],
   ],

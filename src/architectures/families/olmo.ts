@@ -4,6 +4,7 @@
  * Law: conversion/olmo.py (llama.cpp 0c1e570).
  */
 import { ATTENTION, ENDS, EXPERTS, GATED_MLP, NORMS, POST_NORMS, QK_NORMS, ROPE_ATTENTION } from '../common-rows.js'
+import { ALL_HEADS } from '../config-defaults.js'
 import { spelling, type Config } from '../config.js'
 import { defineArchitecture, withRow } from '../define.js'
 import { blockCount, optionalFloat } from '../dimensions.js'
@@ -15,7 +16,7 @@ export const olmo = defineArchitecture({
   gguf: 'olmo',
   huggingFace: ['OlmoForCausalLM', 'OLMoForCausalLM'],
   modelType: 'olmo',
-  defaults: { olmo: { missing: { max_position_embeddings: 2048, rope_theta: 10000 }, derived: { num_key_value_heads: { same: 'num_attention_heads' } } } },
+  defaults: { olmo: { missing: { max_position_embeddings: 2048, rope_theta: 10000 }, derived: ALL_HEADS } },
   hparams: [...TEXT_HPARAMS, ['attention.layer_norm_epsilon', 'f32', { always: 1e-5 }], ['attention.clamp_kqv', 'f32', 'clip_qkv']],
   tensors: [['model.embed_tokens', 'tokenEmbd'], ['lm_head', 'output', 'tied'], ...ROPE_ATTENTION, ...GATED_MLP],
   tokenizer: 'byteLevel',
@@ -41,11 +42,11 @@ export const olmo2 = defineArchitecture({
   defaults: {
     olmo2: {
       missing: { max_position_embeddings: 2048, rms_norm_eps: 1e-5, rope_theta: 10000 },
-      derived: { num_key_value_heads: { same: 'num_attention_heads' } },
+      derived: ALL_HEADS,
     },
     olmo3: {
       missing: { max_position_embeddings: 2048, rms_norm_eps: 1e-5, rope_theta: 500000, sliding_window: 4096 },
-      derived: { num_key_value_heads: { same: 'num_attention_heads' } },
+      derived: ALL_HEADS,
     },
   },
   hparams: [
@@ -68,7 +69,7 @@ export const olmoe = defineArchitecture({
   defaults: {
     olmoe: {
       missing: { max_position_embeddings: 4096, rms_norm_eps: 1e-5, rope_theta: 10000, num_experts_per_tok: 8 },
-      derived: { num_key_value_heads: { same: 'num_attention_heads' } },
+      derived: ALL_HEADS,
     },
   },
   hparams: [...TEXT_HPARAMS, ['attention.layer_norm_rms_epsilon', 'f32', { always: 1e-5 }]],

@@ -4,21 +4,14 @@
  * Law: conversion/phi.py `Phi2Model`, `Phi3MiniModel`, `PhiMoeModel` (llama.cpp 0c1e570).
  */
 import { ATTENTION, ENDS, NORMS } from '../common-rows.js'
+import { ALL_HEADS } from '../config-defaults.js'
 import { readUint, type Config } from '../config.js'
 import { defineArchitecture, type TensorRow } from '../define.js'
-import { blockCount, headCount, hiddenSize, optionalFloat, optionalUint } from '../dimensions.js'
+import { blockCount, headCount, hiddenSize, optionalUint } from '../dimensions.js'
 import { longRopeAttentionFactor, ropeFactorsLong } from '../extras-long-rope.js'
 import type { HparamRow } from '../hparams.js'
 import { ropeParameters } from '../rope.js'
-import { ropeFreqBase } from '../text-hparams.js'
-
-/** The share is taken of the hidden state, and then of one head. */
-function rotary(otherwise: number): (config: Config) => number {
-  return (config) => {
-    const share = optionalFloat(ropeParameters(config).full, 'partial_rotary_factor') ?? otherwise
-    return Math.floor(Math.trunc(share * hiddenSize(config)) / headCount(config))
-  }
-}
+import { ropeFreqBase, rotaryShareOfHidden } from '../text-hparams.js'
 
 export const phi2 = defineArchitecture({
   gguf: 'phi2',
@@ -33,7 +26,7 @@ export const phi2 = defineArchitecture({
     ['attention.head_count', 'u32', headCount],
     ['attention.head_count_kv', 'u32', headCount],
     ['attention.layer_norm_epsilon', 'f32', ['layer_norm_epsilon', 'layer_norm_eps'], 'required'],
-    ['rope.dimension_count', 'u32', rotary(0.5)],
+    ['rope.dimension_count', 'u32', rotaryShareOfHidden(0.5)],
     ['general.file_type', 'u32', { given: 'fileType' }],
     ['tokenizer.ggml.add_bos_token', 'bool', { always: false }],
   ],
@@ -61,7 +54,7 @@ const PHI3_HPARAMS: readonly HparamRow[] = [
   ['attention.head_count', 'u32', headCount],
   ['attention.head_count_kv', 'u32', ['num_key_value_heads', 'n_head_kv'], 'required'],
   ['attention.layer_norm_rms_epsilon', 'f32', 'rms_norm_eps', 'required'],
-  ['rope.dimension_count', 'u32', rotary(1)],
+  ['rope.dimension_count', 'u32', rotaryShareOfHidden(1)],
   ['rope.freq_base', 'f32', ropeFreqBase],
   ['general.file_type', 'u32', { given: 'fileType' }],
   ['attention.sliding_window', 'count', (config: Config) => optionalUint(config, 'sliding_window') ?? 0], // 0 tells Phi-4 from Phi-3
@@ -76,7 +69,7 @@ export const phi3 = defineArchitecture({
   defaults: {
     phi3: {
       missing: { max_position_embeddings: 4096, original_max_position_embeddings: 4096, rms_norm_eps: 1e-5, rope_theta: 10000 },
-      derived: { num_key_value_heads: { same: 'num_attention_heads' } },
+      derived: ALL_HEADS,
     },
   },
   hparams: PHI3_HPARAMS,
@@ -88,7 +81,7 @@ export const phi3 = defineArchitecture({
     ['model.layers.{block}.mlp.gate_up_proj', 'ffnUp'],
     ['model.layers.{block}.mlp.down_proj', 'ffnDown'],
   ],
-  extras: [ropeFactorsLong(rotary(1))],
+  extras: [ropeFactorsLong(rotaryShareOfHidden(1))],
   tokenizer: 'phi3',
 })
 
@@ -115,6 +108,6 @@ export const phimoe = defineArchitecture({
     ['model.layers.{block}.block_sparse_moe.experts.{expert}.w2', 'ffnDownExps', 'stackExperts'],
     ['model.layers.{block}.block_sparse_moe.experts.{expert}.w3', 'ffnUpExps', 'stackExperts'],
   ],
-  extras: [ropeFactorsLong(rotary(1))],
+  extras: [ropeFactorsLong(rotaryShareOfHidden(1))],
   tokenizer: 'phi3',
 })

@@ -6,7 +6,7 @@
 import { ATTENTION, GATED_MLP } from '../common-rows.js'
 import { readBoolean, type Config } from '../config.js'
 import { defineArchitecture } from '../define.js'
-import { blockCount, headCount, hiddenSize } from '../dimensions.js'
+import { blockCount, evenHeadSize } from '../dimensions.js'
 import { rotaryDimensions } from '../text-hparams.js'
 
 export const stablelm = defineArchitecture({
@@ -23,7 +23,7 @@ export const stablelm = defineArchitecture({
     ['embedding_length', 'u32', 'hidden_size', 'required'],
     ['block_count', 'u32', blockCount],
     ['feed_forward_length', 'u32', 'intermediate_size', 'required'],
-    ['rope.dimension_count', 'u32', rotaryDimensions(0.25, (config) => Math.floor(hiddenSize(config) / headCount(config)))],
+    ['rope.dimension_count', 'u32', rotaryDimensions(0.25, evenHeadSize)],
     ['attention.head_count', 'u32', 'num_attention_heads', 'required'],
     ['attention.head_count_kv', 'u32', 'num_key_value_heads', 'required'],
     ['use_parallel_residual', 'bool', (config) => !config.values.has('use_parallel_residual') || readBoolean(config, 'use_parallel_residual')],

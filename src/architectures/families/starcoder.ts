@@ -3,7 +3,7 @@
  *
  * Law: conversion/starcoder.py (llama.cpp 0c1e570).
  */
-import { ATTENTION } from '../common-rows.js'
+import { ATTENTION, GPT_BLOCK } from '../common-rows.js'
 import { defineArchitecture } from '../define.js'
 import { blockCount, hiddenSize } from '../dimensions.js'
 import { TEXT_HPARAMS } from '../text-hparams.js'
@@ -28,12 +28,7 @@ export const starcoder = defineArchitecture({
     ['transformer.wpe', 'positionEmbd'],
     ['transformer.ln_f', 'outputNorm', 'bias'],
     ['lm_head', 'output', 'optional'],
-    ['transformer.h.{block}.ln_1', 'attnNorm', 'bias'],
-    ['transformer.h.{block}.attn.c_attn', 'attnQkv', 'bias'],
-    ['transformer.h.{block}.attn.c_proj', 'attnOutput', 'bias'],
-    ['transformer.h.{block}.ln_2', 'ffnNorm', 'bias'],
-    ['transformer.h.{block}.mlp.c_fc', 'ffnUp', 'bias'],
-    ['transformer.h.{block}.mlp.c_proj', 'ffnDown', 'bias'],
+    ...GPT_BLOCK,
   ],
   tokenizer: 'byteLevel',
 })
