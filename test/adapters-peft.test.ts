@@ -291,6 +291,15 @@ describe('recognising adapters', () => {
       FormatError,
       /adapters\.safetensors/,
     ],
+    [
+      'a bottleneck adapter of AdapterHub',
+      {
+        'adapter_config.json': '{"config":{"reduction_factor":16},"config_id":"9076f36a","model_class":"LlamaModel","hidden_size":32}',
+        'pytorch_adapter.bin': bytes,
+      },
+      UnsupportedError,
+      /AdapterHub.*act at run time/,
+    ],
     ['LitGPT without its model_config.yaml', { 'lit_model.pth.lora': bytes, 'hyperparameters.yaml': '' }, FileSystemError, /model_config\.yaml/],
     ['a .pt that was never written', { 'lora.pt': bytes }, FormatError, /begins with zeros/],
     ['PEFT tensors without their config', { 'style.safetensors': safetensors(PLAIN) }, UnsupportedError, /tensors without a config/],

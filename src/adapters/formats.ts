@@ -48,6 +48,11 @@ const FORMATS: readonly FormatRow[] = [
     recognise: ({ config }) => config !== undefined && isMlxConfig(config),
     open: ({ folder, weightsName, config = new Map() }, options) => openMlxAdapter(folder, config, weightsName, options),
   },
+  notYet(
+    'AdapterHub',
+    'bottleneck adapters and prefixes act at run time and cannot be merged into weights; a LoRA of it can be merged there, with merge_adapter(), and the model saved',
+    ({ config }) => config !== undefined && !config.has('peft_type') && (config.has('config_id') || (config.has('model_class') && config.has('config'))),
+  ),
   {
     name: 'PEFT',
     recognise: ({ config }) => config !== undefined,
@@ -119,7 +124,7 @@ function notYet(name: string, wayOut: string, recognise: (clues: Clues) => boole
     recognise,
     async open({ folder, weightsName }) {
       const file = weightsName === undefined ? folder.label : `${folder.label}/${weightsName}`
-      throw new UnsupportedError(`adapters of this format (${name}) are not yet supported: ${wayOut}.`, { file })
+      throw new UnsupportedError(`adapters of this format (${name}) are not merged here: ${wayOut}.`, { file })
     },
   }
 }
