@@ -1,78 +1,92 @@
 /**
- * Every adapter of the golden merges goes straight into a GGUF, with the bytes of the way through a merged f32 folder; and into the GGUF of its base.
+ * Every adapter of the golden merges goes straight into a GGUF, with the bytes of the way through a merged f32 folder, and into the GGUF of its base; what a
+ * folder refuses is refused for the same reason. So do seeded adapters on every linear of the golden GGUFs' bases, with their tokenizers.
  */
 import assert from 'node:assert/strict'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
-import { execute, planGguf, planMerge, ToolkitError, type AdapterOption } from '../src/index.js'
-import { readGguf } from './support/gguf-file.js'
+import { execute, planMerge, type AdapterOption } from '../src/index.js'
+import { openModel } from '../src/sources/model.js'
+import { assertIntoGguf, assertOnePass, ggufOf, refusalOf } from './support/one-pass.js'
 import { FIXTURES, GOLDEN, SKIP_WITHOUT_GOLDEN } from './support/paths.js'
+import { writeAdapter } from './support/tiny-models.js'
 import { workspace } from './support/workspace.js'
 
-/** What a GGUF cannot take: it has no name for the tensor, or shares one that would differ. Its folder can. */
-const NOT_INTO_GGUF = /merge into the folder/
+const PLAIN = { outtype: 'f32', noVocab: true, modelName: 'Any' } as const
 
-/** Architectures whose GGUFs hold matrices turned, stacked or put together: their adapters go into the folder, and into a GGUF they may be refused. */
-const HELD_OTHERWISE = /^(?:gpt2|bloom|falcon|mixtral|qwen3moe|gptoss)_/
+/** Adapters of foreign formats, and the base that they are for. */
+const FOREIGN = [
+  ['mlx', 'llama_plain_r8'],
+  ['llama_plain_r8-lora-f32.gguf', 'llama_plain_r8'],
+] as const
 
-async function gguf(model: string, adapters: readonly AdapterOption[], outfile: string): Promise<Buffer> {
-  const ofFolder = model.endsWith('.gguf') ? {} : { noVocab: true, modelName: 'Any' }
-  const plan = await planGguf({ model, adapters, outfile, outtype: 'f32', ...ofFolder, modelfile: false, receipt: false })
-  await execute(plan, { threads: 1 })
-  return readFileSync(outfile)
-}
-
-/** Whether an error is one of the tool's own refusals. */
-async function isRefused(work: Promise<unknown>): Promise<boolean> {
-  try {
-    await work
-    return false
-  } catch (error) {
-    assert.ok(error instanceof ToolkitError && error.exitCode !== 1, String(error))
-    return true
-  }
-}
-
-function assertSameBytes(one: Uint8Array, two: Uint8Array, what: string): void {
-  assert.equal(one.byteLength, two.byteLength, what)
-  assert.equal(Buffer.compare(one, two), 0, what)
+async function check(root: string, name: string, base: string, adapters: readonly AdapterOption[]): Promise<void> {
+  const plain = join(root, 'plain.gguf')
+  const mergeNow = async (): Promise<unknown> => execute(await planMerge({ base, adapters, out: join(root, 'refused') }), { threads: 1 })
+  const refused = (await refusalOf(mergeNow())) ?? (await refusalOf(ggufOf(base, [], plain, PLAIN)))
+  if (refused !== undefined) return assert.equal((await refusalOf(ggufOf(base, adapters, join(root, 'refused.gguf'), PLAIN)))?.message, refused.message)
+  const { path } = await assertOnePass(root, base, adapters, PLAIN)
+  await assertIntoGguf(root, name, plain, adapters, path)
 }
 
 function checkCase(folder: string, name: string): void {
-  it(`of ${name}`, async (t) => {
-    const root = workspace(t, 'merge-gguf')
-    const [base, adapters] = [join(folder, 'base'), [{ path: join(folder, 'adapter') }]]
-    const [plain, merged] = [join(root, 'plain.gguf'), join(root, 'merged')]
-    if (await isRefused(gguf(base, [], plain))) return t.skip('the base is no architecture that converts')
-    if (await isRefused(planMerge({ base, adapters, out: merged }))) return t.skip('refused, as golden-merge says')
-    await execute(await planMerge({ base, adapters, out: merged, dtype: 'F32', receipt: false }), { threads: 1 })
-    const [fused, steps] = [await gguf(base, adapters, join(root, 'fused.gguf')), await gguf(merged, [], join(root, 'steps.gguf'))]
-    assertSameBytes(fused, steps, 'in one pass and in two steps')
-    const back = join(root, 'back.gguf')
-    try {
-      await gguf(plain, adapters, back)
-    } catch (error) {
-      assert.ok(error instanceof ToolkitError && (NOT_INTO_GGUF.test(error.message) || HELD_OTHERWISE.test(name)), String(error))
-      return
-    }
-    const [ours, theirs] = [await readGguf(back), await readGguf(join(root, 'fused.gguf'))]
-    for (const { name: tensor, bytes } of theirs.tensors) {
-      const own = ours.tensors.find((one) => one.name === tensor)
-      assert.ok(own, tensor)
-      assertSameBytes(own.bytes, bytes, `${tensor} in the GGUF of the base`)
-    }
-  })
+  const adapters = readdirSync(folder).filter((entry) => existsSync(join(folder, entry, 'adapter_config.json')) && entry !== 'base')
+  for (const adapter of adapters)
+    it(`of ${name}/${adapter}`, (t) => check(workspace(t, 'merge-gguf'), name, join(folder, 'base'), [{ path: join(folder, adapter) }]))
+  if (adapters.includes('adapter') && adapters.includes('adapter-b')) {
+    const both = [
+      { path: join(folder, 'adapter'), weight: 0.7 },
+      { path: join(folder, 'adapter-b'), weight: -0.3 },
+    ]
+    it(`of both of ${name}`, (t) => check(workspace(t, 'merge-gguf'), name, join(folder, 'base'), both))
+  }
 }
 
 function checkCases(root: string): void {
-  for (const { name } of readdirSync(root, { withFileTypes: true })) {
-    const folder = join(root, name)
-    if (existsSync(join(folder, 'adapter', 'adapter_config.json')) && existsSync(join(folder, 'base', 'config.json'))) checkCase(folder, name)
+  for (const name of readdirSync(root)) if (existsSync(join(root, name, 'base', 'config.json'))) checkCase(join(root, name), name)
+}
+
+/** Tables that are looked up, which are no linear layers. */
+const EMBEDDING = /(?:^|\.)(?:embed_tokens(?:_per_layer)?|word_embeddings|tok_embeddings|embed_in|wte|wpe)\.weight$/
+
+/** Paths of a base's linear layers -> [out, in]. */
+async function linearsOf(base: string, isStoredTurned: boolean): Promise<Record<string, [number, number]>> {
+  const modules: Record<string, [number, number]> = {}
+  for (const [name, { shape, dtype }] of (await openModel(base)).tensors) {
+    const [rows = 0, cols = 0] = shape
+    if (shape.length !== 2 || !name.endsWith('.weight') || EMBEDDING.test(name) || !/^(?:F32|F16|BF16)$/.test(dtype)) continue
+    modules[name.slice(0, -'.weight'.length)] = isStoredTurned ? [cols, rows] : [rows, cols]
+  }
+  return modules
+}
+
+function checkBases(root: string): void {
+  for (const name of readdirSync(root)) {
+    const { inputDir, preOverride } = JSON.parse(readFileSync(join(root, name, 'expected.json'), 'utf8')) as { inputDir?: string; preOverride?: string | null }
+    if (inputDir === undefined || !existsSync(join(root, name, inputDir))) continue // options of a base that is here already
+    it(`on ${name}`, async (t) => {
+      const [folder, base] = [workspace(t, 'seeded-gguf'), join(root, name, inputDir)]
+      const isStoredTurned = name.startsWith('gpt2')
+      const modules = await linearsOf(base, isStoredTurned)
+      assert.ok(Object.keys(modules).length >= 4)
+      const adapter = writeAdapter(join(folder, 'adapter'), { modules, rank: 3, alpha: 7, seed: 21, config: { fan_in_fan_out: isStoredTurned } })
+      const asked = { outtype: 'f32', ...(typeof preOverride === 'string' ? { pre: preOverride } : {}) } as const
+      const { bytes } = await assertOnePass(folder, base, [{ path: adapter }], asked)
+      assert.equal(bytes.equals(await ggufOf(base, [], join(folder, 'plain.gguf'), asked)), false, 'the adapter changes something')
+    })
   }
 }
 
 describe('an adapter of the fixtures in a GGUF equals merging to f32 and converting', () => checkCases(join(FIXTURES, 'golden', 'merge')))
 describe('an adapter of the golden data in a GGUF equals merging to f32 and converting', { skip: SKIP_WITHOUT_GOLDEN }, () => {
-  if (GOLDEN !== undefined) checkCases(join(GOLDEN, 'merge'))
+  if (GOLDEN === undefined) return
+  const merge = join(GOLDEN, 'merge')
+  checkCases(merge)
+  for (const [adapter, base] of FOREIGN)
+    it(`of foreign_formats/${adapter}`, (t) =>
+      check(workspace(t, 'merge-gguf'), base, join(merge, base, 'base'), [{ path: join(merge, 'foreign_formats', adapter) }]))
+})
+describe('a seeded adapter on every linear in a GGUF equals merging to f32 and converting', { skip: SKIP_WITHOUT_GOLDEN }, () => {
+  if (GOLDEN !== undefined) checkBases(join(GOLDEN, 'gguf'))
 })

@@ -32,7 +32,7 @@ import { ALL_FILE_TYPES, converterType, isConverterFileType, type AnyFileType, t
 import { tokenTables, type TokenTables } from '../tokenizers/token-tables.js'
 import type { GgufDraft } from './gguf-layout.js'
 import { identityOf } from './identity.js'
-import { changedConfig, mergeModel, type MergedModel } from './merged-tensors.js'
+import { changedConfig, inNameOrder, mergeModel, type MergedModel } from './merged-tensors.js'
 import { readSmall } from './small-tensors.js'
 import { quantizeStage, type QuantizedFile, type QuantizeRequest } from './quantize-stage.js'
 
@@ -69,7 +69,8 @@ export interface GgufSource {
 
 /** Reads configs and tokenizer, no weights. @throws ToolkitError */
 export async function readGgufSource(request: GgufSourceRequest): Promise<GgufSource> {
-  const { base, vocabulary } = request
+  const { vocabulary } = request
+  const base = request.adapters.length === 0 ? request.base : inNameOrder(request.base)
   const { config: baseConfig, folder } = modelFolder(base)
   const merged = mergeModel(base, request.adapters, { combine: request.combine })
   const config = changedConfig(baseConfig, merged.config)

@@ -178,6 +178,16 @@ function checkGguf({ tensors, label }: Model, deltas: ReadonlyMap<string, readon
   }
 }
 
+/**
+ * The same model with its tensors as a merged folder of it has them: by name in each file, which those of a pickle need not be. A GGUF that adapters are merged
+ * into keeps that order, so that it is the file that the merged folder would become.
+ */
+export function inNameOrder(model: Model): Model {
+  const shards = model.shards.map((shard) => ({ ...shard, tensorNames: [...shard.tensorNames].sort(compareNames) }))
+  const tensors = shards.flatMap(({ tensorNames }) => tensorNames.flatMap((name) => model.tensors.get(name) ?? []))
+  return { ...model, shards, tensors: new Map(tensors.map((tensor) => [tensor.name, tensor])) }
+}
+
 /** All tensors, new ones where a merged folder has them: in its last file, by name. */
 function inFileOrder({ tensors, shards }: Model, added: ReadonlyMap<string, TensorInfo>): TensorInfo[] {
   if (added.size === 0) return [...tensors.values()]
