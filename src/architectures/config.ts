@@ -19,6 +19,8 @@ export interface Config {
   readonly tensors?: ReadonlyMap<string, KnownTensor>
   /** Whether the whole model's config ties output and embedding, whatever the text model's part says. */
   readonly tiedAtRoot?: boolean
+  /** What sentence-transformers calls the way to one vector of a text, where the model's folder says it. */
+  readonly pooling?: string | undefined
   /** The user wants no layers that predict further tokens. */
   readonly noNextn?: boolean
 }

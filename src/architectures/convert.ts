@@ -68,10 +68,10 @@ export function readHparams(
   config: JsonObject,
   file: string,
   tensors: ReadonlyMap<string, KnownTensor> = new Map(),
-  { noNextn = false }: { readonly noNextn?: boolean } = {},
+  { noNextn = false, pooling }: { readonly noNextn?: boolean; readonly pooling?: string | undefined } = {},
 ): Hparams {
   const { definition } = architecture
-  const effective = { ...effectiveConfig(config, file, definition), tensors, noNextn }
+  const effective = { ...effectiveConfig(config, file, definition), tensors, noNextn, pooling }
   hparamKeyValues(definition.hparams, architecture.gguf, effective, 0) // every row once, so that faults show now
   const vocabSize = spelling(effective, ['vocab_size']) === undefined ? undefined : readUint(effective, 'vocab_size')
   return { config: effective, blockCount: (definition.blockCount ?? blockCount)(effective), vocabSize }

@@ -43,6 +43,8 @@ export interface ArchitectureDefinition {
   readonly gguf: string
   /** Values of `architectures` in config.json that these rows convert. */
   readonly huggingFace: readonly (string | readonly [name: string, variant: ClassVariant])[]
+  /** Which configs of its classes it is for; undefined = all that no other definition takes. */
+  readonly when?: (config: Config) => boolean
   /** `model_type` to assume when config.json has none; it chooses the defaults. */
   readonly modelType: string
   /** What transformers fills in where config.json is silent, by model type. */

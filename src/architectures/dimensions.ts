@@ -2,7 +2,7 @@
  * The numbers of a model that rows and transforms compute with: layers, heads, experts, sizes; whatever generation of
  * config spelled them, and bounded, because loops run over them.
  */
-import { readFloat, readUint, spelling, wrong, type Config } from './config.js'
+import { readCount, readFloat, readUint, spelling, wrong, type Config } from './config.js'
 
 export const MAX_BLOCKS = 512 // llama.cpp's LLAMA_MAX_LAYERS; it refuses more
 const MAX_EXPERTS = 1024 // no model has more than 512; llama.cpp's LLAMA_MAX_EXPERTS
@@ -48,6 +48,11 @@ export function evenHeadSize(config: Config): number {
 /** Elements of a hidden state. */
 export function hiddenSize(config: Config): number {
   return readUint(config, spelling(config, EMBEDDING_LENGTH) ?? 'hidden_size')
+}
+
+/** Where RoBERTa's positions begin: behind that of the padding token. */
+export function firstPosition(config: Config): number {
+  return spelling(config, ['pad_token_id']) === undefined ? 0 : 1 + readCount(config, 'pad_token_id')
 }
 
 /** Number of experts in a layer that has them. */

@@ -2,8 +2,13 @@
 import { FormatError, UnsupportedError, printable, quoted } from '../core/errors.js'
 import { isArray, kindOf, type JsonObject } from '../core/json.js'
 import { compileArchitecture } from './compile.js'
-import { textPart } from './config.js'
+import { effectiveConfig, textPart } from './config.js'
 import type { Architecture, ArchitectureDefinition } from './define.js'
+import { bert, distilBert, roberta, xlmRoberta } from './families/bert.js'
+import { euroBert, llamaEmbed } from './families/embedding-decoders.js'
+import { jinaBert2 } from './families/jina-bert.js'
+import { modernBert, neoBert } from './families/modern-bert.js'
+import { nomicBert, nomicBertMoe } from './families/nomic-bert.js'
 import { bloom } from './families/bloom.js'
 import { cohere2, commandR } from './families/cohere.js'
 import { deepseek, deepseek2 } from './families/deepseek.js'
@@ -24,7 +29,7 @@ import { olmo, olmo2, olmoe } from './families/olmo.js'
 import { seedOss } from './families/seed-oss.js'
 import { stablelm } from './families/stablelm.js'
 import { starcoder, starcoder2 } from './families/starcoder.js'
-import { gemma, gemma2, gemma3 } from './families/gemma.js'
+import { gemma, gemma2, gemma3, gemmaEmbedding } from './families/gemma.js'
 import { llama } from './families/llama.js'
 import { mixtral } from './families/mixtral.js'
 import { phi2, phi3, phimoe } from './families/phi.js'
@@ -62,14 +67,21 @@ export const FAMILIES: readonly ArchitectureDefinition[] = [
   ...[dots1, mellum, minimaxM2],
   ...[codeshell, jais2, maincoder, minicpm3, orion, pangu, plm, qwen, refact, xverse],
   ...[mamba, mamba2, lfm2, lfm2moe],
+  ...[bert, distilBert, roberta, xlmRoberta, nomicBert, nomicBertMoe, modernBert, neoBert, jinaBert2, euroBert, llamaEmbed, gemmaEmbedding],
 ]
 
 // Keyed by the user's text, so a Map: "constructor" and "__proto__" are names like others.
-const ARCHITECTURES: ReadonlyMap<string, Architecture> = new Map(FAMILIES.flatMap(compileArchitecture).map((architecture) => [architecture.name, architecture]))
+const ARCHITECTURES: ReadonlyMap<string, readonly Architecture[]> = byName(FAMILIES.flatMap(compileArchitecture))
+
+function byName(all: readonly Architecture[]): Map<string, Architecture[]> {
+  const found = new Map<string, Architecture[]>()
+  for (const one of all) found.set(one.name, [...(found.get(one.name) ?? []), one])
+  return found
+}
 
 /** The first class of the family with a GGUF architecture: its names are those that adapters are most often trained with. */
 export function firstOf(gguf: string): Architecture | undefined {
-  return [...ARCHITECTURES.values()].find((architecture) => architecture.gguf === gguf)
+  return [...ARCHITECTURES.values()].flat().find((architecture) => architecture.gguf === gguf)
 }
 
 /** Names that config.json may have in `architectures`. */
@@ -85,8 +97,13 @@ export function supportedArchitectures(): string[] {
  */
 export function findArchitecture(config: JsonObject, file: string): Architecture {
   const name = architectureName(config, file)
-  const architecture = ARCHITECTURES.get(name)
+  const candidates = ARCHITECTURES.get(name)
+  const architecture =
+    candidates?.find(({ definition }) => definition.when?.(effectiveConfig(config, file, definition)) === true) ??
+    candidates?.find(({ definition }) => definition.when === undefined)
   if (architecture !== undefined) return architecture
+  if (candidates !== undefined)
+    throw new UnsupportedError(`architecture ${quoted(name)} is supported, but not with parts that this config.json gives it.`, { file })
   const nearest = nearestName(name, ARCHITECTURES.keys())
   const hint = nearest === undefined ? '' : ` the nearest that is: ${nearest};`
   throw new UnsupportedError(`architecture ${quoted(name)} is not supported for GGUF output;${hint} to-gguf --print-supported-models lists all.`, { file })

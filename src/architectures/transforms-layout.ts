@@ -4,7 +4,7 @@ import { rowRange, transpose } from '../core/row-maps.js'
 import { inRows, type RowProgram } from '../core/row-program.js'
 import { elementCount, rowShape, sameShape, shapeText } from '../core/shape.js'
 import { readUint, type Config } from './config.js'
-import { expertCount, headCount, hiddenSize, kvHeadCount, optionalUint } from './dimensions.js'
+import { expertCount, firstPosition, headCount, hiddenSize, kvHeadCount, optionalUint } from './dimensions.js'
 import { each, parts, recut, reshaped, rowsFrom, type TensorProgram, type Transform } from './transform.js'
 
 export const LAYOUT_TRANSFORMS = {
@@ -42,6 +42,18 @@ export const LAYOUT_TRANSFORMS = {
     const elements = elementCount(tensor.shape)
     if (elements % groups !== 0) throw uneven(tensor, elements, groups)
     return reshaped(tensor, [groups, elements / groups])
+  }),
+  /** Positions that are counted from the padding token's on: those before have no token. */
+  afterPadding: each((tensor, { config }) => {
+    const first = firstPosition(config)
+    return rowsFrom(tensor, first, Math.max(0, (tensor.shape[0] ?? 0) - first))
+  }),
+  /** The rows of all experts of a layer as a stack of their matrices. */
+  byExperts: each((tensor, { config }) => {
+    const [rows = 0, ...rest] = tensor.shape
+    const experts = expertCount(config)
+    if (rows % experts !== 0) throw uneven(tensor, rows, experts)
+    return reshaped(tensor, [experts, rows / experts, ...rest])
   }),
   /** Without dimensions of one index. */
   squeeze: each((tensor) =>

@@ -33,6 +33,7 @@ import { tokenTables, type TokenTables } from '../tokenizers/token-tables.js'
 import type { GgufDraft } from './gguf-layout.js'
 import { identityOf } from './identity.js'
 import { changedConfig, inNameOrder, mergeModel, type MergedModel } from './merged-tensors.js'
+import { sentencePooling } from './sentence-pooling.js'
 import { readSmall } from './small-tensors.js'
 import { quantizeStage, type QuantizedFile, type QuantizeRequest } from './quantize-stage.js'
 
@@ -76,7 +77,7 @@ export async function readGgufSource(request: GgufSourceRequest): Promise<GgufSo
   const config = changedConfig(baseConfig, merged.config)
   const architecture = findArchitecture(config, 'config.json')
   const known = await knownTensors(request, architecture, merged)
-  const hparams = readHparams(architecture, config, 'config.json', known, { noNextn: request.noNextn ?? false })
+  const hparams = readHparams(architecture, config, 'config.json', known, { noNextn: request.noNextn ?? false, pooling: await sentencePooling(folder) })
   const tables = vocabulary === 'none' ? undefined : await readTokens(request, architecture, hparams, folder)
   const converted = vocabulary === 'only' ? [] : convertTensors(architecture, hparams, merged, known, tables?.tokenCount)
   const tokenNotes = tables === undefined ? [] : checkTokens(tables, converted, (request.tokenizer ?? folder).label)

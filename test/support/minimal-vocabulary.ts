@@ -17,7 +17,8 @@ export async function withVocabulary(from: string, to: string, size?: number): P
   const file = await readGguf(from)
   const rows = size ?? file.tensors.find(({ name }) => name === 'token_embd.weight')?.shape[0]
   if (rows === undefined) throw new Error(`${from} has no token_embd.weight`)
-  const keyValues = [...file.keyValues.filter(({ key }) => !key.startsWith('tokenizer.')), ...vocabulary(rows)]
+  const segments = file.tensors.find(({ name }) => name === 'token_types.weight')?.shape[0] ?? 2
+  const keyValues = [...file.keyValues.filter(({ key }) => !key.startsWith('tokenizer.')), ...vocabulary(rows, segments)]
   const header = encodeGgufHeader({ keyValues, tensors: file.tensors.map(({ bytes, ...tensor }) => ({ ...tensor, byteLength: bytes.byteLength })) })
   const out = openSync(to, 'w')
   writeSync(out, header.bytes, 0, header.bytes.byteLength, 0)
@@ -26,7 +27,7 @@ export async function withVocabulary(from: string, to: string, size?: number): P
   closeSync(out)
 }
 
-function vocabulary(size: number): KeyValue[] {
+function vocabulary(size: number, segments: number): KeyValue[] {
   const bytes = Array.from({ length: 256 }, (_, byte) => `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`)
   const named = ['<unk>', '<s>', '</s>', ...bytes, '<|endoftext|>']
   const tokens = Array.from({ length: size }, (_, id) => named[id] ?? `tok_${id}`)
@@ -37,7 +38,7 @@ function vocabulary(size: number): KeyValue[] {
     ['tokens', strings(tokens)],
     ['scores', { type: 'array', items: 'f32', value: tokens.map(() => 0) }],
     ['token_type', { type: 'array', items: 'i32', value: types }],
-    ['token_type_count', u32(2)],
+    ['token_type_count', u32(segments)],
     ['bos_token_id', u32(1)],
     ['eos_token_id', u32(2)],
   ]

@@ -1,12 +1,13 @@
 /**
- * Gemma 1 to 3. Their norms are stored as the difference from one, and their output is the embedding.
+ * Gemma 1 to 3 and EmbeddingGemma. Their norms are stored as the difference from one, and their output is the embedding.
  *
- * Law: conversion/gemma.py `GemmaModel`, `Gemma2Model`, `Gemma3Model` (llama.cpp 0c1e570).
+ * Law: conversion/gemma.py `GemmaModel`, `Gemma2Model`, `Gemma3Model`, `EmbeddingGemma` (llama.cpp 0c1e570).
  */
 import { ATTENTION, GATED_MLP, saying } from '../common-rows.js'
 import { readUint, type Config } from '../config.js'
 import { defineArchitecture, type TensorRow } from '../define.js'
 import { blockCount, optionalUint } from '../dimensions.js'
+import { POOLING } from '../encoder-hparams.js'
 import type { HparamRow } from '../hparams.js'
 import { ropeFreqBase, TEXT_HPARAMS } from '../text-hparams.js'
 
@@ -84,6 +85,13 @@ export const GEMMA3_HPARAMS: readonly HparamRow[] = [
   ['attention.head_count_kv', 'u32', 'num_key_value_heads', 4],
 ]
 
+const GEMMA3_BODY: readonly TensorRow[] = [
+  ['model.embed_tokens', 'tokenEmbd', 'cropToTokens'],
+  ...[...BODY, ...FOUR_NORMS],
+  ['model.layers.{block}.self_attn.q_norm', 'attnQNorm', 'addOne'],
+  ['model.layers.{block}.self_attn.k_norm', 'attnKNorm', 'addOne'],
+]
+
 export const gemma3 = defineArchitecture({
   gguf: 'gemma3',
   huggingFace: ['Gemma3ForCausalLM', 'Gemma3ForConditionalGeneration'],
@@ -97,12 +105,19 @@ export const gemma3 = defineArchitecture({
     },
   },
   hparams: GEMMA3_HPARAMS,
-  tensors: [
-    ['model.embed_tokens', 'tokenEmbd', 'cropToTokens'],
-    ...[...BODY, ...FOUR_NORMS],
-    ['model.layers.{block}.self_attn.q_norm', 'attnQNorm', 'addOne'],
-    ['model.layers.{block}.self_attn.k_norm', 'attnKNorm', 'addOne'],
-    ...saying([['lm_head', 'output']], 'optional'),
+  tensors: [...GEMMA3_BODY, ...saying([['lm_head', 'output']], 'optional')],
+  tokenizer: 'gemma3',
+})
+
+export const gemmaEmbedding = defineArchitecture({
+  gguf: 'gemma-embedding',
+  huggingFace: ['Gemma3TextModel'],
+  modelType: 'gemma3_text',
+  hparams: [...GEMMA3_HPARAMS, ['attention.sliding_window', 'u32', 'sliding_window', 'required'], POOLING],
+  prefixes: [
+    ['model.', ''],
+    ['model.', 'model.'],
   ],
+  tensors: GEMMA3_BODY,
   tokenizer: 'gemma3',
 })

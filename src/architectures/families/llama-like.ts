@@ -11,6 +11,7 @@ import { defineArchitecture } from '../define.js'
 import { blockCount, evenHeadSize, hiddenSize } from '../dimensions.js'
 import { ropeFactorsLlama3 } from '../extras.js'
 import { ropeFactorsLong } from '../extras-long-rope.js'
+import { POOLING } from '../encoder-hparams.js'
 import type { HparamRow } from '../hparams.js'
 import { TEXT_HPARAMS } from '../text-hparams.js'
 import { LLAMA_HPARAMS } from './llama.js'
@@ -31,7 +32,7 @@ export const arcee = defineArchitecture({
   huggingFace: ['ArceeForCausalLM'],
   modelType: 'arcee',
   defaults: { arcee: { missing: { max_position_embeddings: 4096, rms_norm_eps: 1e-5, rope_theta: 10000 }, derived: ATTENTION_DEFAULTS } },
-  hparams: LLAMA_HPARAMS,
+  hparams: [...LLAMA_HPARAMS, POOLING],
   tensors: [...ENDS, ...NORMS, ...ROPE_ATTENTION, ...PLAIN_MLP],
   extras: [ropeFactorsLlama3],
   tokenizer: 'llama',

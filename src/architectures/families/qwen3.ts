@@ -5,6 +5,7 @@
  */
 import { ATTENTION, ENDS, EXPERTS, GATED_MLP, NORMS, QK_NORMS, saying } from '../common-rows.js'
 import { defineArchitecture } from '../define.js'
+import { POOLING } from '../encoder-hparams.js'
 import { hasExperts } from '../layer-kinds.js'
 import { TEXT_HPARAMS } from '../text-hparams.js'
 import { QWEN_MOE_HPARAMS } from './qwen2-moe.js'
@@ -13,12 +14,23 @@ const BODY = [...ENDS, ...NORMS, ...ATTENTION, ...QK_NORMS]
 
 export const qwen3 = defineArchitecture({
   gguf: 'qwen3',
-  huggingFace: ['Qwen3ForCausalLM', ['Qwen3Model', { prefixes: [['model.', '']], without: ['output'] }]],
+  huggingFace: [
+    [
+      'Qwen3ForCausalLM',
+      {
+        prefixes: [
+          ['model.', 'model.'],
+          ['model.', ''],
+        ],
+      },
+    ], // Qwen 3 Embedding has names without model.
+    ['Qwen3Model', { prefixes: [['model.', '']], without: ['output'] }],
+  ],
   modelType: 'qwen3',
   defaults: {
     qwen3: { missing: { max_position_embeddings: 32768, rms_norm_eps: 1e-6, rope_theta: 10000, num_key_value_heads: 32, head_dim: 128 } },
   },
-  hparams: TEXT_HPARAMS,
+  hparams: [...TEXT_HPARAMS, POOLING],
   tensors: [...BODY, ...GATED_MLP],
   tokenizer: 'sentencePieceOrByteLevel',
 })

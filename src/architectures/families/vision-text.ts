@@ -7,6 +7,7 @@ import { isArray } from '../../core/json.js'
 import { ATTENTION, ENDS, EXPERTS, GATED_MLP, NORMS, QK_NORMS, saying } from '../common-rows.js'
 import { readSection, type Config } from '../config.js'
 import { defineArchitecture } from '../define.js'
+import { POOLING } from '../encoder-hparams.js'
 import type { HparamRow } from '../hparams.js'
 import { hasExperts } from '../layer-kinds.js'
 import { TEXT_HPARAMS } from '../text-hparams.js'
@@ -47,7 +48,7 @@ export const qwen3vl = defineArchitecture({
   huggingFace: ['Qwen3VLForConditionalGeneration'],
   modelType: 'qwen3_vl_text',
   defaults: { qwen3_vl_text: { missing: { max_position_embeddings: 128000, rms_norm_eps: 1e-6, rope_theta: 500000, num_key_value_heads: 32, head_dim: 128 } } },
-  hparams: [...TEXT_HPARAMS, DEEPSTACK],
+  hparams: [...TEXT_HPARAMS, POOLING, DEEPSTACK],
   strip: ['thinker.'],
 })
 
