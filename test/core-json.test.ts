@@ -105,6 +105,11 @@ describe('strict JSON', () => {
     assert.deepEqual(parse('[0,12,1.0,1e0,-0,-1,1e400,9007199254740993]', { plainIntegersOnly: true }), [0, 12, NaN, NaN, NaN, NaN, NaN, 9007199254740993n])
   })
 
+  it('takes Infinity where that is asked, as Python writes it, and nothing else that is no number', () => {
+    assert.deepEqual(parse('[0.0, Infinity]', { infinity: true }), [0, Infinity])
+    for (const text of ['NaN', '-Infinity', 'Infinit', 'infinity']) refuses(text, /at byte/, { infinity: true })
+  })
+
   it('takes 128 levels, refuses 129, and 200,000 without a stack overflow', () => {
     const nested = (levels: number): string => '['.repeat(levels) + ']'.repeat(levels)
     assert.ok(isArray(parse(nested(128))))

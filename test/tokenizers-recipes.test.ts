@@ -75,7 +75,17 @@ describe('a fine-tune that transformers 5 saved, without tokenizer.model', () =>
     assert.doesNotMatch(before.notes, /rebuilt/)
   })
 
-  for (const recipe of ['gemma', 'gemma2', 'phi3', 'nemotron', 'internLm3', 'sentencePieceWithPrefix'] as const) {
+  for (const recipe of [
+    'gemma',
+    'gemma2',
+    'gemma3',
+    'phi3',
+    'nemotron',
+    'internLm3',
+    'sentencePieceWithPrefix',
+    'sentencePieceOrByteLevel',
+    'dream',
+  ] as const) {
     it(`converts for ${recipe}, where the reference stops`, async () => {
       const { values, notes } = await tables(recipe, saved, 361)
       assert.equal(values.get('model'), 'llama')
@@ -84,6 +94,11 @@ describe('a fine-tune that transformers 5 saved, without tokenizer.model', () =>
       assert.ok(new Set(scores).size > 50, 'scores tell pieces apart')
     })
   }
+
+  it('is byte-level BPE where the user names a pre-tokenizer', async () => {
+    const { values } = await tables('gemma3', saved, 361, {}, 'gpt-2')
+    assert.deepEqual([values.get('model'), values.get('pre')], ['gpt2', 'gpt-2'])
+  })
 
   it('keeps a tab as the byte it was, as in Gemma’s tokenizer.json', async () => {
     const text = String(saved['tokenizer.json']).replace('"<0x09>"', String.raw`"\t"`)

@@ -8,6 +8,7 @@ import {
   sourcesOf,
   type Architecture,
   type ArchitectureDefinition,
+  type ClassEntry,
   type ClassVariant,
   type PieceOfRule,
   type TensorRow,
@@ -26,18 +27,21 @@ const EXACT_SUFFIXES: ReadonlyMap<string, TensorRule['suffix']> = new Map([
 
 /** Every class of a family. @throws InternalError when two rows claim one name */
 export function compileArchitecture(definition: ArchitectureDefinition): Architecture[] {
-  return definition.huggingFace.map((entry) => {
-    const [name, own] = typeof entry === 'string' ? [entry, {}] : entry
-    const variant: ClassVariant = { ...(definition.prefixes === undefined ? {} : { prefixes: definition.prefixes }), ...own }
-    const rows = definition.tensors.filter(([, roles]) => !rolesOf(roles).every((role) => variant.without?.includes(role)))
-    const rules = rows.flatMap((row) => rulesOf(row, variant))
-    const names = trieOf(
-      rules,
-      name,
-      [...(definition.leftOut ?? []), ...(definition.reads ?? [])].flatMap((left) => spelled(left, variant)),
-    )
-    return { name, gguf: definition.gguf, tokenizer: definition.tokenizer, definition, rules, names }
-  })
+  return definition.huggingFace.map((entry) => compileClass(definition, entry))
+}
+
+/** One class of a family. @throws InternalError when two rows claim one name */
+export function compileClass(definition: ArchitectureDefinition, entry: ClassEntry): Architecture {
+  const [name, own] = typeof entry === 'string' ? [entry, {}] : entry
+  const variant: ClassVariant = { ...(definition.prefixes === undefined ? {} : { prefixes: definition.prefixes }), ...own }
+  const rows = definition.tensors.filter(([, roles]) => !rolesOf(roles).every((role) => variant.without?.includes(role)))
+  const rules = rows.flatMap((row) => rulesOf(row, variant))
+  const names = trieOf(
+    rules,
+    name,
+    [...(definition.leftOut ?? []), ...(definition.reads ?? [])].flatMap((left) => spelled(left, variant)),
+  )
+  return { name, gguf: definition.gguf, tokenizer: definition.tokenizer, definition, rules, names }
 }
 
 function rulesOf([sources, roles, ...words]: TensorRow, variant: ClassVariant): TensorRule[] {

@@ -38,11 +38,14 @@ export interface ClassVariant {
   readonly without?: readonly Role[]
 }
 
+/** The name of a Hugging Face class, with what sets it apart from the other classes of its family. */
+export type ClassEntry = string | readonly [name: string, variant: ClassVariant]
+
 export interface ArchitectureDefinition {
   /** Name in `general.architecture`, and prefix of its keys. */
   readonly gguf: string
   /** Values of `architectures` in config.json that these rows convert. */
-  readonly huggingFace: readonly (string | readonly [name: string, variant: ClassVariant])[]
+  readonly huggingFace: readonly ClassEntry[]
   /** Which configs of its classes it is for; undefined = all that no other definition takes. */
   readonly when?: (config: Config) => boolean
   /** `model_type` to assume when config.json has none; it chooses the defaults. */

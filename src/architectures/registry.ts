@@ -1,9 +1,9 @@
 /** Which architectures there are, and which one a config.json names. */
 import { FormatError, UnsupportedError, printable, quoted } from '../core/errors.js'
 import { isArray, kindOf, type JsonObject } from '../core/json.js'
-import { compileArchitecture } from './compile.js'
+import { compileClass } from './compile.js'
 import { effectiveConfig, textPart } from './config.js'
-import type { Architecture, ArchitectureDefinition } from './define.js'
+import type { Architecture, ArchitectureDefinition, ClassEntry } from './define.js'
 import { bert, distilBert, roberta, xlmRoberta } from './families/bert.js'
 import { euroBert, llamaEmbed } from './families/embedding-decoders.js'
 import { jinaBert2 } from './families/jina-bert.js'
@@ -71,22 +71,40 @@ export const FAMILIES: readonly ArchitectureDefinition[] = [
 ]
 
 // Keyed by the user's text, so a Map: "constructor" and "__proto__" are names like others.
-const ARCHITECTURES: ReadonlyMap<string, readonly Architecture[]> = byName(FAMILIES.flatMap(compileArchitecture))
+const CLASSES: ReadonlyMap<string, readonly ClassOfFamily[]> = byName(
+  FAMILIES.flatMap((definition) => definition.huggingFace.map((entry) => ({ name: typeof entry === 'string' ? entry : entry[0], definition, entry }))),
+)
 
-function byName(all: readonly Architecture[]): Map<string, Architecture[]> {
-  const found = new Map<string, Architecture[]>()
+interface ClassOfFamily {
+  readonly name: string
+  readonly definition: ArchitectureDefinition
+  readonly entry: ClassEntry
+}
+
+function byName(all: readonly ClassOfFamily[]): Map<string, ClassOfFamily[]> {
+  const found = new Map<string, ClassOfFamily[]>()
   for (const one of all) found.set(one.name, [...(found.get(one.name) ?? []), one])
   return found
 }
 
+const compiled = new Map<ClassOfFamily, Architecture>()
+
+/** The tables of a class, made when they are first asked for: a command needs one of them. */
+function architectureOf(found: ClassOfFamily): Architecture {
+  const architecture = compiled.get(found) ?? compileClass(found.definition, found.entry)
+  compiled.set(found, architecture)
+  return architecture
+}
+
 /** The first class of the family with a GGUF architecture: its names are those that adapters are most often trained with. */
 export function firstOf(gguf: string): Architecture | undefined {
-  return [...ARCHITECTURES.values()].flat().find((architecture) => architecture.gguf === gguf)
+  const found = [...CLASSES.values()].flat().find(({ definition }) => definition.gguf === gguf)
+  return found === undefined ? undefined : architectureOf(found)
 }
 
 /** Names that config.json may have in `architectures`. */
 export function supportedArchitectures(): string[] {
-  return [...ARCHITECTURES.keys()]
+  return [...CLASSES.keys()]
 }
 
 /**
@@ -97,14 +115,14 @@ export function supportedArchitectures(): string[] {
  */
 export function findArchitecture(config: JsonObject, file: string): Architecture {
   const name = architectureName(config, file)
-  const candidates = ARCHITECTURES.get(name)
-  const architecture =
+  const candidates = CLASSES.get(name)
+  const found =
     candidates?.find(({ definition }) => definition.when?.(effectiveConfig(config, file, definition)) === true) ??
     candidates?.find(({ definition }) => definition.when === undefined)
-  if (architecture !== undefined) return architecture
+  if (found !== undefined) return architectureOf(found)
   if (candidates !== undefined)
     throw new UnsupportedError(`architecture ${quoted(name)} is supported, but not with parts that this config.json gives it.`, { file })
-  const nearest = nearestName(name, ARCHITECTURES.keys())
+  const nearest = nearestName(name, CLASSES.keys())
   const hint = nearest === undefined ? '' : ` the nearest that is: ${nearest};`
   throw new UnsupportedError(`architecture ${quoted(name)} is not supported for GGUF output;${hint} to-gguf --print-supported-models lists all.`, { file })
 }

@@ -18,6 +18,8 @@ export interface JsonOptions {
   readonly byteOrderMark?: boolean
   /** Give numbers that are not written as plain unsigned digits as NaN, so that 1.0, 1e0, -0 and -1 can be refused. */
   readonly plainIntegersOnly?: boolean
+  /** Accept Infinity, which Python writes into configs (`time_step_limit` of Mamba 2). Default false. */
+  readonly infinity?: boolean
 }
 
 const MAX_DEPTH = 128 // serde_json's default recursion limit
@@ -34,7 +36,7 @@ export function parseJson(bytes: Uint8Array, file: string, options: JsonOptions 
   const byteOrderMark = options.byteOrderMark ?? true
   const text = decodeUtf8(bytes, file, byteOrderMark, base)
   const markBytes = byteOrderMark ? markLength(bytes) : 0
-  return new Parser(text, file, base + markBytes, options.plainIntegersOnly ?? false).document()
+  return new Parser(text, file, base + markBytes, options).document()
 }
 
 /** Length of the byte order mark that decodeUtf8 took off, so that offsets in messages count it. */
@@ -116,13 +118,13 @@ class Parser {
   private readonly text: string
   private readonly file: string
   private readonly base: number
-  private readonly plainIntegersOnly: boolean
+  private readonly options: JsonOptions
 
-  constructor(text: string, file: string, base: number, plainIntegersOnly: boolean) {
+  constructor(text: string, file: string, base: number, options: JsonOptions) {
     this.text = text
     this.file = file
     this.base = base
-    this.plainIntegersOnly = plainIntegersOnly
+    this.options = options
   }
 
   document(): Json {
@@ -148,6 +150,9 @@ class Parser {
         return this.word('false', false)
       case 0x6e:
         return this.word('null', null)
+      case 0x49:
+        if (this.options.infinity === true) return this.word('Infinity', Infinity)
+        break
       case 0x3c:
         if (this.depth === 0) throw this.fault('is an HTML page, not JSON: a failed download?')
     }
@@ -230,7 +235,7 @@ class Parser {
     const start = this.at
     this.at += literal.length
     const value = Number(literal)
-    if (this.plainIntegersOnly && !PLAIN_INTEGER.test(literal)) return Number.NaN
+    if (this.options.plainIntegersOnly === true && !PLAIN_INTEGER.test(literal)) return Number.NaN
     if (!Number.isFinite(value)) throw this.fault(`the number ${literal.slice(0, 40)} is too large`, start)
     return Number.isSafeInteger(value) || /[.eE]/.test(literal) ? value : BigInt(literal)
   }

@@ -76,7 +76,7 @@ async function inspectJson(source: ByteSource, name: string): Promise<Inspection
       notes: [`Names ${weightMap.size} tensors in ${fileNames.length} files; inspect the folder to see whether they are there.`],
     }
   }
-  const root = parseJsonObject(await readAll(source, MAX_CONFIG_BYTES), source.name)
+  const root = parseJsonObject(await readAll(source, MAX_CONFIG_BYTES), source.name, { infinity: name === CONFIG })
   if (name !== CONFIG) throw new FormatError(`is a JSON file that holds no tensors. Name the folder it belongs to.`, { file: source.name })
   return { kind: 'config', ...rest, config: checkConfig(root, source.name, true), notes: [] }
 }

@@ -52,7 +52,7 @@ export async function openModelFolder(folder: LocalFolder, { prefersLitGpt = fal
 export async function readConfig(folder: Folder): Promise<JsonObject | undefined> {
   if (!folder.has('config.json')) return undefined
   const source = await folder.open('config.json')
-  return parseJsonObject(await readAll(source, MAX_CONFIG_BYTES), source.name)
+  return parseJsonObject(await readAll(source, MAX_CONFIG_BYTES), source.name, { infinity: true })
 }
 
 async function openModelFile(path: string): Promise<Model> {

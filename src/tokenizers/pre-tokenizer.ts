@@ -49,10 +49,8 @@ export async function recognisePreTokenizer(
     checkPreTokenizerName(given)
     return { name: given, note: `pre-tokenizer ${given}: as given by --pre` }
   }
-  for (const ids of await checkIds(vocabulary, tokenizerConfig, bos)) {
-    const name = PRE_TOKENIZER_HASHES.get(await idsHash(ids))
-    if (name !== undefined) return { name, note: `pre-tokenizer ${name}: recognised by the reference's hash` }
-  }
+  const known = await nameByHash(vocabulary, tokenizerConfig, bos)
+  if (known !== undefined) return { name: known, note: `pre-tokenizer ${known}: recognised by the reference's hash` }
   if (otherwise !== undefined) return { name: otherwise, note: `pre-tokenizer ${otherwise}: its hash is in no table; that of this family of models` }
   const ignoreMerges = objectIn(vocabulary.json, 'model')?.get('ignore_merges') === true
   const name = nameByStructure(vocabulary.json, { ignoreMerges, hasBos: bos !== undefined })
@@ -63,6 +61,15 @@ export async function recognisePreTokenizer(
       file: vocabulary.file,
     },
   )
+}
+
+/** The name that the reference knows a tokenizer by; undefined when its hash is in no table. Arguments as above. */
+export async function nameByHash(vocabulary: Vocabulary, tokenizerConfig: JsonObject | undefined, bos: number | undefined): Promise<string | undefined> {
+  for (const ids of await checkIds(vocabulary, tokenizerConfig, bos)) {
+    const name = PRE_TOKENIZER_HASHES.get(await idsHash(ids))
+    if (name !== undefined) return name
+  }
+  return undefined
 }
 
 /** sha256 of ids written as Python prints a list. */

@@ -66,7 +66,7 @@ function unkId(model: JsonObject, vocabulary: Vocabulary): number {
 function typesOf(pieces: readonly string[], vocabulary: Vocabulary, unknown: number, byteFallback: boolean): Uint8Array {
   return Uint8Array.from(pieces, (piece, id) => {
     if (id === unknown) return PIECE_TYPES.unknown
-    if (byteFallback && /^<0x[0-9A-Fa-f]{2}>$/.test(piece)) return PIECE_TYPES.byte
+    if (byteFallback && piece.length === 6 && /^<0x[0-9A-Fa-f]{2}>$/.test(piece)) return PIECE_TYPES.byte
     if (vocabulary.added.get(id)?.special === true) return PIECE_TYPES.control
     return vocabulary.base.get(piece) === id ? PIECE_TYPES.normal : PIECE_TYPES.unused
   })
@@ -106,13 +106,16 @@ function bpeScores(model: JsonObject, pieces: readonly string[], types: Uint8Arr
 
 /** Ids of the pieces that merges make, each once, in the order of the merges. */
 function mergedIds(merges: readonly string[], base: ReadonlyMap<string, number>): number[] {
-  const ids = new Set<number>()
+  const ids: number[] = []
+  const isThere: boolean[] = []
   for (const merge of merges) {
     const space = merge.indexOf(' ', 1)
     const id = base.get(merge.slice(0, space) + merge.slice(space + 1))
-    if (id !== undefined) ids.add(id)
+    if (id === undefined || isThere[id] === true) continue
+    isThere[id] = true
+    ids.push(id)
   }
-  return [...ids]
+  return ids
 }
 
 type NormalizerFacts = Pick<SentencePieceModel, 'addDummyPrefix' | 'removeExtraWhitespaces' | 'precompiledCharsmap'>

@@ -43,6 +43,7 @@ import {
   piecesWith,
   rebuiltPieces,
   rebuiltPiecesWith,
+  rebuiltUnlessKnown,
   sentencePiece,
 } from './sentencepiece-steps.js'
 import { arcade, deepseek2, hunyuan, hunyuanMoe, kimiK3, kimiLinear, qwen } from './tiktoken-steps.js'
@@ -50,8 +51,8 @@ import { t5, xlmRoberta } from './unigram-steps.js'
 
 /** tokenizer.model, or what stands for it. */
 const pieces = firstOf(sentencePiece, rebuiltPieces, byteLevelInstead, missingModel)
-/** tokenizer.model, else byte-level BPE. */
-const piecesOrBytes = firstOf(sentencePiece, byteLevel)
+/** tokenizer.model or what stands for it, else byte-level BPE. */
+const piecesOrBytes = firstOf(sentencePiece, rebuiltUnlessKnown, byteLevel)
 const noSpacePrefix = setSwitch('add_space_prefix', false)
 const END_OF_TEXT = '<|endoftext|>'
 const CHAT_ML =
@@ -70,7 +71,7 @@ const RECIPES: Readonly<Record<TokenizerRecipe, readonly Step[]>> = {
   llama: [firstOf(ifTekken, sequence(configuredSpacePrefix(), hybridDna, firstOf(sentencePiece, llamaJson, byteLevel), codeLlama, smallGranite))],
   byteLevel: [byteLevel],
   sentencePiece: [pieces],
-  sentencePieceOrByteLevel: [firstOf(sentencePiece, byteLevel)],
+  sentencePieceOrByteLevel: [piecesOrBytes],
   sentencePieceWithPrefix: [pieces, configuredSpacePrefix(false)],
   arctic: [firstOf(arctic, rebuiltPieces, missingModel)],
   bert: [bert],
@@ -90,7 +91,7 @@ const RECIPES: Readonly<Record<TokenizerRecipe, readonly Step[]>> = {
   deepseek2: [deepseek2],
   deepseek32: [deepseek32],
   dots3: [byteLevelBy({ named: [['eot', '<|endofassistant|>']] })],
-  dream: [firstOf(sentencePiece, byteLevelBy({ asWritten: true }))],
+  dream: [firstOf(sentencePiece, rebuiltUnlessKnown, byteLevelBy({ asWritten: true }))],
   euroBert: [setSwitch('add_bos_token', false), byteLevel],
   gemma: [
     pieces,
@@ -108,7 +109,7 @@ const RECIPES: Readonly<Record<TokenizerRecipe, readonly Step[]>> = {
     noSpacePrefix,
   ],
   gemma2: [pieces, noSpacePrefix],
-  gemma3: [firstOf(withoutSpacePrefix(sentencePiece), byteLevel)],
+  gemma3: [firstOf(withoutSpacePrefix(sentencePiece), withoutSpacePrefix(rebuiltUnlessKnown), byteLevel)],
   gemma4: [gemma4, noSpacePrefix, setSwitch('add_bos_token', true)],
   glm4: [glm4],
   glm4Moe: [
@@ -121,7 +122,7 @@ const RECIPES: Readonly<Record<TokenizerRecipe, readonly Step[]>> = {
       ],
     }),
   ],
-  graniteHybrid: [roundedUp(graniteHybridMultiple), firstOf(sentencePiece, byteLevelIfThere, withoutTokenizer)],
+  graniteHybrid: [roundedUp(graniteHybridMultiple), firstOf(sentencePiece, rebuiltUnlessKnown, byteLevelIfThere, withoutTokenizer)],
   grok: [piecesOrBytes],
   hunyuan: [hunyuan],
   hunyuanMoe: [hunyuanMoe],
@@ -135,7 +136,7 @@ const RECIPES: Readonly<Record<TokenizerRecipe, readonly Step[]>> = {
   laguna: [laguna],
   llada: [byteLevelBy({ asWritten: true }), setSwitch('add_bos_token', true)],
   mamba: [roundedUp(mambaMultiple(8)), firstOf(byteLevelIfThere, sentencePiece, withoutTokenizer)],
-  mamba2: [roundedUp(mambaMultiple(16)), firstOf(sentencePiece, byteLevelIfThere, withoutTokenizer)],
+  mamba2: [roundedUp(mambaMultiple(16)), firstOf(sentencePiece, rebuiltUnlessKnown, byteLevelIfThere, withoutTokenizer)],
   minimax: [byteLevel, minimaxTemplate],
   mistral: [mistral],
   modernBert: [setSwitch('add_bos_token', true), setSwitch('add_eos_token', true), setSwitch('add_sep_token', true), byteLevel],

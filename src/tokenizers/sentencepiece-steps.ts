@@ -12,8 +12,10 @@ import { bySpecialLooks, type AddedEntry } from './added-tokens.js'
 import { byteLevel, hasByteLevel } from './byte-level-steps.js'
 import { addSpecial, addTable, noTokenizer, type Draft, type Step } from './draft.js'
 import { pieceTable, USUAL_LAYERS, type Layer } from './piece-tables.js'
+import { nameByHash } from './pre-tokenizer.js'
 import { rebuildModel } from './rebuilt-model.js'
 import { readSentencePieceModel, type SentencePieceModel } from './sentencepiece-model.js'
+import { readSpecialVocab } from './special-vocab.js'
 import { TOKEN_TYPES } from './token-types.js'
 import { readVocabulary, type Vocabulary } from './tokenizer-json.js'
 import { isLlamaJson, llamaJsonTable, type TokenTable } from './vocabularies.js'
@@ -64,6 +66,19 @@ export function rebuiltPiecesWith(layers: readonly Layer[]): Step {
 }
 
 export const rebuiltPieces: Step = rebuiltPiecesWith(USUAL_LAYERS)
+
+/**
+ * The same for families whose tokenizer.json is byte-level as a rule: passes when the reference knows the tokenizer as one that llama.cpp runs as BPE, or
+ * when the user says so by --pre.
+ */
+export async function rebuiltUnlessKnown(draft: Draft): Promise<boolean> {
+  const { files, config, givenPre } = draft
+  const vocabulary = givenPre === undefined ? await sentencePieceVocabulary(draft) : undefined
+  if (vocabulary?.modelType !== 'BPE') return false
+  const { ids } = await readSpecialVocab(files, config, { loadMerges: false })
+  if ((await nameByHash(vocabulary, await files.json('tokenizer_config.json'), ids.get('bos'))) !== undefined) return false
+  return rebuiltPieces(draft)
+}
 
 /** The vocabulary of a tokenizer.json that a SentencePiece model was made into; undefined for any other. */
 export async function sentencePieceVocabulary({ files }: Draft): Promise<Vocabulary | undefined> {

@@ -5,5 +5,4 @@ export const ARCHITECTURE_GAPS: ReadonlyMap<string, string> = new Map([
     name,
     'one value of ssm_a in a hundred is the neighbour of the nearest f32 in torch (docs/numerics.md)',
   ]),
-  ['Mamba2ForCausalLM-v4', 'config.json says Infinity, which is no JSON'],
 ])

@@ -118,27 +118,37 @@ function narrowed(magnitude: v128, up: v128, down: v128, infinity: v128, smalles
 
 const BELOW_BF16_HALF = memory.data<u32>([0x7fff], 4)
 const ONE = memory.data<u32>([1], 4)
-const F32_MAGNITUDE = memory.data<u32>([0x7fff_ffff], 4)
 
 /** `count` (a multiple of 8) f32 at `from` to bf16 at `into`. */
 export function narrowBf16(from: usize, into: usize, count: usize): void {
   const belowHalf = constant(BELOW_BF16_HALF)
   const one = constant(ONE)
-  const magnitude = constant(F32_MAGNITUDE)
-  const infinity = constant(F32_INFINITY)
-  for (const end = from + (count << 2); from < end; from += 32, into += 16) {
-    const low = v128.load(from)
-    const high = v128.load(from, 16)
-    const lowNaN = i32x4.gt_s(v128.and(low, magnitude), infinity)
-    const highNaN = i32x4.gt_s(v128.and(high, magnitude), infinity)
-    let lowHalf = nearestBf16(low, belowHalf, one)
-    let highHalf = nearestBf16(high, belowHalf, one)
-    if (v128.any_true(v128.or(lowNaN, highNaN))) {
-      lowHalf = v128.bitselect(bf16NaN(low), lowHalf, lowNaN)
-      highHalf = v128.bitselect(bf16NaN(high), highHalf, highNaN)
+  const end = from + (count << 2)
+  for (const last = from + ((count & ~15) << 2); from < last; from += 64, into += 32) {
+    const a = v128.load(from)
+    const b = v128.load(from, 16)
+    const c = v128.load(from, 32)
+    const d = v128.load(from, 48)
+    // one look for 16: a sum is NaN where a term is (and where infinities cancel out, which the careful way does no harm)
+    const sum = f32x4.add(f32x4.add(a, b), f32x4.add(c, d))
+    if (v128.any_true(f32x4.ne(sum, sum))) {
+      narrowEightToBf16(from, into)
+      narrowEightToBf16(from + 32, into + 16)
+      continue
     }
-    v128.store(into, i16x8.narrow_i32x4_u(lowHalf, highHalf))
+    v128.store(into, i16x8.narrow_i32x4_u(nearestBf16(a, belowHalf, one), nearestBf16(b, belowHalf, one)))
+    v128.store(into, i16x8.narrow_i32x4_u(nearestBf16(c, belowHalf, one), nearestBf16(d, belowHalf, one)), 16)
   }
+  if (from < end) narrowEightToBf16(from, into)
+}
+
+/** Eight f32 of which some may be NaN. */
+function narrowEightToBf16(from: usize, into: usize): void {
+  const low = v128.load(from)
+  const high = v128.load(from, 16)
+  const lowHalf = v128.bitselect(bf16NaN(low), nearestBf16Of(low), f32x4.ne(low, low))
+  const highHalf = v128.bitselect(bf16NaN(high), nearestBf16Of(high), f32x4.ne(high, high))
+  v128.store(into, i16x8.narrow_i32x4_u(lowHalf, highHalf))
 }
 
 function nearestBf16(bits: v128, belowHalf: v128, one: v128): v128 {
