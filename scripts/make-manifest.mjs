@@ -16,6 +16,7 @@ const SOURCES = [
   { under: 'tiny-story/', madeBy: 'make/tiny_story.py', with: TORCH, seed: 7, licence: CC0 },
   { under: 'ship-log-lora/', madeBy: 'make/tiny_story.py', with: { ...TORCH, peft: '0.21.2' }, seed: 7, licence: CC0 },
   { under: 'adapters/', madeBy: 'make/module_names.py', with: TORCH, seed: 'none', licence: CC0 },
+  { under: 'combinations/', madeBy: 'make/combinations.py', with: { ...TORCH, peft: '0.21.2' }, seed: 'base 1, adapters 1 to 3', licence: CC0 },
   { under: 'make/', madeBy: 'hand', licence: MIT },
   {
     under: 'quants/',

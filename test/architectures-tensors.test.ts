@@ -12,7 +12,7 @@ import { ggufTensorName, ROLES, type Role } from '../src/architectures/roles.js'
 import { TemplateTrie } from '../src/architectures/templates.js'
 import { FormatError, InternalError, UnsupportedError } from '../src/core/errors.js'
 import { parseJsonObject } from '../src/core/json.js'
-import { permutedRow } from '../src/core/row-program.js'
+import { permutedRow } from '../src/core/row-order.js'
 import { elementCount } from '../src/core/shape.js'
 
 const CONFIG = {

@@ -6,7 +6,7 @@ import assert from 'node:assert/strict'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
-import { parseCombine } from '../src/cli/values.js'
+import { parseCombine } from '../src/cli/combine-options.js'
 import { UnsupportedError } from '../src/core/errors.js'
 import { execute, planMerge, ToolkitError } from '../src/index.js'
 import type { AdapterOption, MergeOptions } from '../src/index.js'
@@ -19,7 +19,7 @@ import { workspace } from './support/workspace.js'
 const OTHER_FORMATS = /^(?:loralib_|litgpt_|pickle_formats$|foreign_formats$)/
 
 /** Expectations of ways to combine that we have not: refused by name. */
-const OTHER_COMBINATION = /^expected-(svd|ties|magnitude_prune|dare_linear)/
+const OTHER_COMBINATION = /^expected-(dare_linear|dare_ties|(?:dare_linear|dare_ties|ties|magnitude_prune)_svd)/
 
 /** What may be refused though PEFT merges it: the reason must be one of these. */
 const REFUSED_TYPES = /random numbers|singular value decomposition|save_projection/
@@ -90,6 +90,20 @@ function configOf(folder: string): Record<string, unknown> {
   return JSON.parse(readFileSync(join(folder, 'config.json'), 'utf8')) as Record<string, unknown>
 }
 
+/** Ways to combine two adapters, by their names in expectations. */
+const COMBINATIONS: Readonly<Record<string, Wish['options']>> = {
+  '': {},
+  correct: {},
+  cat: { combine: 'sum' },
+  'peft-cat': { combine: 'sum', likePeft: true },
+  linear: { combine: 'linear' },
+  svd: { combine: 'svd' },
+  svd8: { combine: 'svd', svdRank: 8 },
+  ties: { combine: 'ties' },
+  ties_freq: { combine: 'ties', majoritySign: 'frequency' },
+  magnitude_prune: { combine: 'magnitude_prune' },
+}
+
 /** What an expectation asks for, by its name; undefined when there is no rule for it. */
 function wishFor(folder: string, expected: string): Wish | undefined {
   const one = [{ path: join(folder, 'adapter') }]
@@ -98,11 +112,12 @@ function wishFor(folder: string, expected: string): Wish | undefined {
     { path: join(folder, 'adapter-b'), weight: second },
   ]
   const isFaithful = !existsSync(join(folder, 'expected-untied')) && !existsSync(join(folder, 'expected-correct'))
-  const [, kind = '', first, second] = /^expected-?(cat|correct|peft-cat|linear|)-(-?[\d.]+)-(-?[\d.]+)$/.exec(expected) ?? []
-  if (first !== undefined)
+  const [, kind = '', first, second, density] = /^expected-?([a-z\d_-]*?)-(-?[\d.]+)-(-?[\d.]+)(?:-d([\d.]+))?$/.exec(expected) ?? []
+  const combination = first === undefined ? undefined : COMBINATIONS[kind]
+  if (combination !== undefined)
     return {
       adapters: two(Number(first), Number(second)),
-      options: { dtype: 'F32', likePeft: kind === 'peft-cat', combine: kind === 'linear' ? 'linear' : 'sum' },
+      options: { dtype: 'F32', ...combination, ...(density === undefined ? {} : { density: Number(density) }) },
     }
   switch (expected) {
     case 'expected':

@@ -3,9 +3,10 @@ import assert from 'node:assert/strict'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
-import { parseCombine } from '../src/cli/values.js'
+import { combineOptions, parseCombine } from '../src/cli/combine-options.js'
 import { MismatchError, UnsupportedError, UsageError } from '../src/core/errors.js'
 import { execute, planGguf, planMerge, type AdapterOption } from '../src/index.js'
+import { assertClose } from './support/close.js'
 import { GOLDEN, FIXTURES } from './support/paths.js'
 import { readSafetensors, valuesOf, type PlainTensor } from './support/plain-tensors.js'
 import { refused } from './support/refused.js'
@@ -16,14 +17,6 @@ import { workspace } from './support/workspace.js'
 async function merged(out: string, base: string, adapters: readonly AdapterOption[], combine: 'linear' | 'sum' = 'linear'): Promise<Map<string, PlainTensor>> {
   await execute(await planMerge({ base, adapters, out, dtype: 'F32', combine }))
   return readSafetensors(out)
-}
-
-function assertClose(ours: PlainTensor | undefined, wanted: ArrayLike<number>, name: string): void {
-  const values = valuesOf(ours ?? assert.fail(name))
-  for (let i = 0; i < values.length; i++) {
-    const want = wanted[i] ?? Number.NaN
-    assert.ok(Math.abs((values[i] ?? Number.NaN) - want) <= 1e-6 + 2 ** -22 * Math.abs(want), `${name}[${i}]: ${values[i]}, wanted ${want}`)
-  }
 }
 
 /** W + (Σ √|c|·B) · (Σ sign(c)·√|c|·A), in f64. */
@@ -126,26 +119,48 @@ describe('adapters combined linearly', () => {
       { path: writeAdapter(join(folder, 'b'), { modules, rank: 2 }) },
       { path: writeAdapter(join(folder, 'c'), { modules, rank: 4, seed: 3, config: { use_rslora: true } }) },
     ] as const
-    await assert.rejects(merged(join(folder, 'x'), base, [a, b]), refused(MismatchError, /has ranks \d and \d in the adapters.*same rank; use sum/))
+    await assert.rejects(merged(join(folder, 'x'), base, [a, b]), refused(MismatchError, /has ranks \d and \d in the adapters.*same rank; use sum or svd/))
     assert.equal(existsSync(join(folder, 'x')), false)
     assert.equal((await merged(join(folder, 'y'), base, [a, stabilized])).size > 0, true)
   })
 })
 
 describe('--combine', () => {
-  it('takes sum, its PEFT name, and linear', () => {
+  it('takes PEFT’s names, in any spelling, cat being the sum', () => {
     assert.deepEqual(
-      ['sum', 'cat', 'linear', 'LINEAR'].map((typed) => parseCombine('--combine', typed)),
-      ['sum', 'sum', 'linear', 'linear'],
+      ['sum', 'cat', 'linear', 'LINEAR', 'svd', 'ties', 'magnitude-prune', 'magnitude_prune'].map((typed) => parseCombine('--combine', typed)),
+      ['sum', 'sum', 'linear', 'linear', 'svd', 'ties', 'magnitude_prune', 'magnitude_prune'],
     )
   })
 
   it('refuses the other combinations of PEFT by name, and tells the way', () => {
-    for (const name of ['svd', 'ties', 'ties_svd', 'dare_linear', 'dare-ties', 'magnitude_prune'])
+    for (const [name, reason] of [
+      ['dare_linear', 'random numbers'],
+      ['dare-ties', 'random numbers'],
+      ['dare_ties_svd', 'random numbers'],
+      ['ties_svd', 'whole matrices'],
+      ['magnitude_prune_svd', 'whole matrices'],
+    ] as const)
       assert.throws(
         () => parseCombine('--combine', name),
-        refused(UnsupportedError, new RegExp(`--combine ${name.replace('-', '_')} is not supported: sum.*add_weighted_adapter`)),
+        refused(
+          UnsupportedError,
+          new RegExp(`--combine ${name.replace('-', '_')} is not supported: it .*${reason}.*add_weighted_adapter.*or use sum, cat, linear`),
+        ),
       )
-    assert.throws(() => parseCombine('--combine', 'mean'), refused(UsageError, /takes sum or linear, not "mean"/))
+    assert.throws(() => parseCombine('--combine', 'mean'), refused(UsageError, /takes sum, cat, linear, svd, ties, magnitude_prune, not "mean"/))
+  })
+
+  it('comes with options that are checked as they are typed', () => {
+    assert.deepEqual(combineOptions({ combine: 'ties', density: '.5', majoritySign: 'Frequency' }), {
+      combine: 'ties',
+      density: 0.5,
+      majoritySign: 'frequency',
+      svdRank: undefined,
+    })
+    assert.equal(combineOptions({ combine: 'svd', svdRank: '16' }).svdRank, 16)
+    assert.throws(() => combineOptions({ density: 'half' }), refused(UsageError, /--density takes a number/))
+    assert.throws(() => combineOptions({ majoritySign: 'most' }), refused(UsageError, /--majority-sign takes total or frequency, not "most"/))
+    assert.throws(() => combineOptions({ svdRank: '0' }), refused(UsageError, /--svd-rank takes a whole number from 1/))
   })
 })

@@ -76,9 +76,9 @@ function isTokenEmbedding({ name, ggufName }: AdapterModule): boolean {
 }
 
 /** The factors of a matrix as (rows x rank) and (rank x columns) of it. */
-function pairOf(module: AdapterModule): LowRank {
+function pairOf(module: AdapterModule): LowRank & { readonly turned?: true } {
   const [A, B] = [factor(module, 'A'), factor(module, 'B')]
-  return isTokenEmbedding(module) ? { B: A, A: transposed(B) } : { B, A }
+  return isTokenEmbedding(module) ? { B: A, A: transposed(B), turned: true } : { B, A }
 }
 
 export const ggufBinder: Binder = { lies: ggufLies, bind: bindGguf }

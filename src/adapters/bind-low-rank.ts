@@ -22,7 +22,7 @@ export const embedding: Binder = {
     const { module } = bound
     const pair = { B: transposed(factor(module, 'embeddingA')), A: transposed(factor(module, 'embeddingB')) }
     const magnitude = module.factors.get('magnitude')
-    return [magnitude === undefined ? { variant: 'lora', ...change(bound), ...pair } : dora(bound, pair, magnitude, 'columns', pair.A.cols)]
+    return [magnitude === undefined ? { variant: 'lora', ...change(bound), ...pair, turned: true } : dora(bound, pair, magnitude, 'columns', pair.A.cols)]
   },
 }
 

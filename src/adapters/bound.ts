@@ -64,9 +64,9 @@ export function sidesOf({ weight: { shape }, isTransposed }: Bound): { out: numb
   return isTransposed ? { out: others, inputs: first } : { out: first, inputs: others }
 }
 
-/** Factors as the base has its rows and columns. */
-export function oriented({ B, A }: LowRank, { isTransposed }: Pick<Bound, 'isTransposed'>): LowRank {
-  return isTransposed ? { B: transposed(A), A: transposed(B) } : { B, A }
+/** Factors as the base has its rows and columns; `turned` when those are not the adapter's. */
+export function oriented({ B, A }: LowRank, { isTransposed }: Pick<Bound, 'isTransposed'>): LowRank & { readonly turned?: true } {
+  return isTransposed ? { B: transposed(A), A: transposed(B), turned: true } : { B, A }
 }
 
 /** @param tensor  the adapter's @param target  the base's */

@@ -1,21 +1,27 @@
 /** Options of the library about adapters, from those that were typed. */
 import type { CommonOptions } from '../host/options.js'
+import { combineOptions } from './combine-options.js'
 import type { CommonFlags } from './options.js'
-import { parseCombine, parseNumber, parseSlices } from './values.js'
+import { parseNumber, parseSlices } from './values.js'
 
-/** What only the user knows of an adapter. @throws UsageError */
-export function adapterOptions({
-  likePeft,
-  combine,
-  expertMajorB,
-  alpha,
-  enableLora,
-  fanInFanOut,
-  baseIsResidual,
-}: CommonFlags): Pick<CommonOptions, 'likePeft' | 'combine' | 'expertMajorB' | 'alpha' | 'enableLora' | 'fanInFanOut' | 'baseIsResidual'> {
+type AdapterOptions =
+  | 'likePeft'
+  | 'combine'
+  | 'density'
+  | 'majoritySign'
+  | 'svdRank'
+  | 'expertMajorB'
+  | 'alpha'
+  | 'enableLora'
+  | 'fanInFanOut'
+  | 'baseIsResidual'
+
+/** What only the user knows of an adapter, and how several become one change. @throws UsageError */
+export function adapterOptions(flags: CommonFlags): Pick<CommonOptions, AdapterOptions> {
+  const { likePeft, expertMajorB, alpha, enableLora, fanInFanOut, baseIsResidual } = flags
   return {
     likePeft,
-    combine: combine === undefined ? undefined : parseCombine('--combine', combine),
+    ...combineOptions(flags),
     expertMajorB,
     alpha: alpha === undefined ? undefined : parseNumber('--alpha', alpha),
     enableLora: enableLora === undefined ? undefined : parseSlices('--enable-lora', enableLora),

@@ -27,6 +27,9 @@ export interface CommonFlags {
   readonly expertMajorB?: boolean
   readonly dequantizeBase?: boolean
   readonly combine?: string
+  readonly density?: string
+  readonly majoritySign?: string
+  readonly svdRank?: string
   readonly baseIsResidual?: boolean
   readonly debug?: boolean
 }
@@ -92,7 +95,10 @@ export function addCommonOptions(command: Command): Command {
     .option('--enable-lora <Q,V>', 'which slices of fused matrices loralib trained: of q,k,v, or true,false,true')
     .option('--fan-in-fan-out', 'square matrices are stored (in x out), where a loralib adapter does not say it')
     .option('--no-fan-in-fan-out', 'square matrices are stored (out x in), where a loralib adapter does not say it')
-    .option('--combine <HOW>', 'several adapters: sum (what each does, added), or linear (PEFT’s, which adds factors)')
+    .option('--combine <HOW>', 'several adapters: sum (what each does, added), or as PEFT: linear, svd, ties, magnitude_prune')
+    .option('--density <D>', 'with ties and magnitude_prune: share of each factor to keep, such as 0.5')
+    .option('--majority-sign <total|frequency>', 'with ties: which sign wins, by sum or by number (default: total)')
+    .option('--svd-rank <N>', 'with svd: singular components to keep (default: the largest rank of the adapters)')
     .option('--expert-major-b', 'lora_B of fused experts is packed expert by expert: Unsloth before September 2026, when the adapter does not say')
     .option('--dequantize-base', 'read a base that is stored quantized (4 bits, 8 bits) as plain numbers, and merge into those')
     .option('--base-is-residual', 'the base is the one that PiSSA, OLoRA, CorDA, LoRA-GA or LoftQ left, not the original')

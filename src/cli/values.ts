@@ -1,7 +1,6 @@
 /** Values of options: sizes, types, counts. Each parser throws UsageError naming the option and what it takes. */
 import type { PlainFloat } from '../core/dtypes.js'
-import { quoted, UnsupportedError, UsageError } from '../core/errors.js'
-import type { CombineMethod } from '../merge/linear.js'
+import { quoted, UsageError } from '../core/errors.js'
 import { normalTypeName, parseFileType, type AnyFileType } from '../quantize/file-types.js'
 
 const UNITS: ReadonlyMap<string, number> = new Map([
@@ -83,21 +82,4 @@ export function formatBytes(bytes: number): string {
   while (unit < units.length - 1 && Number(scaled.toPrecision(3)) >= 1000) [scaled, unit] = [scaled / 1000, unit + 1]
   const digits = unit === 0 ? String(scaled) : scaled < 999.5 ? scaled.toPrecision(3) : scaled.toFixed(0)
   return `${digits} ${units[unit]}`
-}
-
-/** Ways to combine adapters that PEFT has and this tool has not: they change factors as a whole, or draw random numbers. */
-const OTHER_COMBINATIONS: ReadonlySet<string> = new Set(
-  ['svd', 'ties', 'dare_linear', 'dare_ties', 'magnitude_prune'].flatMap((name) => [name, `${name}_svd`]).filter((name) => name !== 'svd_svd'),
-)
-
-/** How adapters are combined, by PEFT's names; `cat` is the sum. */
-export function parseCombine(option: string, typed: string): CombineMethod {
-  const name = typed.toLowerCase().replaceAll('-', '_')
-  if (name === 'sum' || name === 'cat') return 'sum'
-  if (name === 'linear') return name
-  if (OTHER_COMBINATIONS.has(name))
-    throw new UnsupportedError(
-      `${option} ${name} is not supported: sum adds what the adapters do, linear adds their factors. Combine them with PEFT's add_weighted_adapter, and merge its result.`,
-    )
-  throw new UsageError(`${option} takes sum or linear, not ${quoted(typed)}.`)
 }

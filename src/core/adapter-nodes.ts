@@ -32,6 +32,29 @@ export type AdapterNode =
   | { readonly op: 'orthonormal'; readonly input: RowProgram }
   /** `input` without its `count` smallest singular components. Needs the whole matrix. */
   | { readonly op: 'dropSmallest'; readonly input: RowProgram; readonly count: number }
+  /** Matrices of the same shape, added with weights after all but some of their elements became zero. Needs all of each. */
+  | ({ readonly op: 'prunedSum'; readonly parts: readonly [WeightedInput, ...WeightedInput[]] } & Pruning)
+  /** `B · A` without all but its `rank` largest singular components. Needs all of both, never their product. */
+  | { readonly op: 'truncatedProduct'; readonly B: RowProgram; readonly A: RowProgram; readonly rank: number }
+
+/** A matrix, and the f32 that it is multiplied with. */
+export interface WeightedInput {
+  readonly input: RowProgram
+  readonly weight: number
+}
+
+/** What is left of each matrix before they are added. */
+export interface Pruning {
+  /** Share of its elements that each matrix keeps, the largest: floor(density · elements). 1 keeps all. */
+  readonly density: number
+  /**
+   * With it, elements are elected before they are added: of each place those whose sign is that of the majority count, and the sum is divided by their
+   * number. `total`: the majority by sum, before weights; `frequency`: by number. None is a vote for the positive ones.
+   */
+  readonly majoritySign?: MajoritySign
+}
+
+export type MajoritySign = 'total' | 'frequency'
 
 /** An array of columns, transposed. */
 export interface ColumnOrder {

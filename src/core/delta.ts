@@ -6,33 +6,19 @@ import type { CayleyForm, ColumnOrder, MixtureChoice } from './adapter-nodes.js'
 import type { Activation } from './activations.js'
 import type { MatrixView } from './row-program.js'
 import type { TensorInfo } from './tensor-info.js'
-import type { Factor, LowRank, SeenAs, WeightedFactors } from './factor.js'
+import type { Change } from './change.js'
+import type { CombinedDelta } from './combined-delta.js'
+import type { Factor, LowRank } from './factor.js'
 
 export type { LowRank }
-
-/** What every delta says of itself. */
-interface Change {
-  /** Name of the base tensor it changes, as the base spells it. */
-  readonly target: string
-  /** Name of the module in the adapter, for receipts and messages. */
-  readonly module: string
-  /** 0 where there is none. */
-  readonly rank: number
-  /** lora_alpha / rank and its kin; without the user's weight. f64. 1 where there is none. */
-  readonly scale: number
-  /** The change is of these rows (first dimension) of the target only. */
-  readonly rows?: { readonly first: number; readonly count: number }
-  /** A base that shares this tensor between embedding and output goes on sharing it: both ends were trained so. */
-  readonly keepsTie?: boolean
-  /** How the formula sees the base's matrix, where that is not as its rows and columns. */
-  readonly seenAs?: SeenAs
-}
 
 /** One low-rank update `W += scale * (B · A)`, with B and A lying as the base has its rows and columns. */
 export interface LoraDelta extends Change, LowRank {
   readonly variant: 'lora'
   /** Takes the rows of the product to the order of W's, one after the other: `permuteRows` in core/row-program.ts. */
   readonly rowOrders?: readonly { readonly shape: readonly number[]; readonly order: readonly number[] }[]
+  /** B is the adapter's A, transposed, and A its B: the base has rows for columns. */
+  readonly turned?: true
   /** Factor of each row of B (rows x 1), when there is one: VeRA's b. */
   readonly rowsOfB?: MatrixView
   /** Factor of each row of A (rank x 1): AdaLoRA's singular values, VeRA's d. */
@@ -196,13 +182,6 @@ export interface GroupedDelta extends Change {
   readonly parts: readonly (LowRank | { readonly zeros: number })[]
 }
 
-/** `W += (Σ ofB · B) · (Σ ofA · A)`: several adapters, whose factors are added. */
-export interface LinearDelta extends Change {
-  readonly variant: 'linear'
-  /** Of the same rank. */
-  readonly parts: readonly [WeightedFactors, ...WeightedFactors[]]
-}
-
 /** `W ∘ by`, one factor per row (rows x 1) or per column (1 x cols): IA³. */
 export interface RescaleDelta extends Change {
   readonly variant: 'rescale'
@@ -266,6 +245,6 @@ export interface TokensDelta extends Change {
 
 /** Updates that are added, in any number and from any adapter. */
 export type AdditiveDelta =
-  | (LoraDelta | SumDelta | LohaDelta | LokrDelta | HiraDelta | MissDelta | BatDelta | DeloraDelta | ExpertsDelta | GroupedDelta | GridDelta | LinearDelta)
+  | (LoraDelta | SumDelta | LohaDelta | LokrDelta | HiraDelta | MissDelta | BatDelta | DeloraDelta | ExpertsDelta | GroupedDelta | GridDelta | CombinedDelta)
   | (SparseDelta | CirculantDelta | RandloraDelta | VbloraDelta | TinyloraDelta | GloraDelta | DeftDelta | PeanutDelta)
 export type Delta = AdditiveDelta | DoraDelta | RescaleDelta | RotateDelta | ReflectDelta | RoadDelta | TruncateDelta | ReplaceDelta | TokensDelta

@@ -3,7 +3,8 @@
  * reading and encoding them again would be. What enters is a row program, what leaves is where each of its rows lies.
  */
 import type { PackedCodes } from './packed-codes.js'
-import { permutedRow, programShape, slicedRow, type RowProgram } from './row-program.js'
+import { permutedRow, slicedRow } from './row-order.js'
+import { programShape, type RowProgram } from './row-program.js'
 
 /** Numbers of a block, and bytes of their codes. */
 export const MX_BLOCK = 32

@@ -50,6 +50,7 @@ export function transpose(program: RowProgram): RowProgram {
     case 'lowRank': // the same products in the same order
       return { op: 'lowRank', B: transposed(program.A), A: transposed(program.B), scale: program.scale }
     case 'product':
+    case 'truncatedProduct':
       return { ...program, B: transpose(program.A), A: transpose(program.B) }
     case 'multiply':
     case 'kron':

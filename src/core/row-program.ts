@@ -191,6 +191,18 @@ const OPERATIONS: { readonly [O in RowProgram['op']]: Operation<Extract<RowProgr
   },
   orthonormal: sameShape(),
   dropSmallest: sameShape(),
+  prunedSum: {
+    shape: ({ parts: [first] }) => programShape(first.input),
+    inputs: ({ parts }) => parts.map(({ input }) => input),
+    reads: () => [],
+    group: () => 1,
+  },
+  truncatedProduct: {
+    shape: ({ B, A }) => ({ rows: programShape(B).rows, cols: programShape(A).cols }),
+    inputs: ({ B, A }) => [B, A],
+    reads: () => [],
+    group: () => 1,
+  },
 }
 
 /** Of a node that changes only the values of its input. */
@@ -228,37 +240,6 @@ export function tensorsOf(program: RowProgram): TensorInfo[] {
 function permutedGroup({ shape, order }: Extract<RowProgram, { op: 'permuteRows' }>): number {
   const firstMoved = order.findIndex((axis, i) => axis !== i)
   return firstMoved < 0 ? 1 : elementCount(shape.slice(firstMoved))
-}
-
-/** The row of the input that `permuteRows` puts at output row `row`. */
-export function permutedRow(shape: readonly number[], order: readonly number[], row: number): number {
-  let rest = row
-  let inputRow = 0
-  for (let i = order.length - 1; i >= 0; i--) {
-    const axis = order[i] ?? 0
-    const size = shape[axis] ?? 1
-    const index = rest % size
-    rest = (rest - index) / size
-    let stride = 1
-    for (let inner = axis + 1; inner < shape.length; inner++) stride *= shape[inner] ?? 1
-    inputRow += index * stride
-  }
-  return inputRow
-}
-
-/** The row of the input that `sliceRows` puts at output row `row`. */
-export function slicedRow({ shape, starts, sizes }: Pick<Extract<RowProgram, { op: 'sliceRows' }>, 'shape' | 'starts' | 'sizes'>, row: number): number {
-  let rest = row
-  let inputRow = 0
-  let stride = 1
-  for (let axis = shape.length - 1; axis >= 0; axis--) {
-    const size = sizes[axis] ?? 1
-    const index = rest % size
-    rest = (rest - index) / size
-    inputRow += ((starts[axis] ?? 0) + index) * stride
-    stride *= shape[axis] ?? 1
-  }
-  return inputRow
 }
 
 /** A stored matrix of two dimensions as a view of itself. */

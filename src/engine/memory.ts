@@ -157,6 +157,14 @@ function scratchBytes(program: RowProgram, rows: number): number {
       const { rows: height } = programShape(program)
       return height * cols * 12 + keptBytes(program.left) + PANEL_ELEMENTS * 4 + scratchBytes(program.right, Math.ceil(PANEL_ELEMENTS / cols))
     }
+    case 'prunedSum':
+      // every part, what ranking one takes, and the sum
+      return program.parts.reduce((sum, { input }) => sum + keptBytes(input), 0) + elementsOf(program) * 20
+    case 'truncatedProduct': {
+      const size = programShape(program.A).rows
+      const longFactors = keptBytes(program.A) + (program.rank * cols + rows * (size + program.rank)) * 4
+      return longFactors + size ** 2 * 48 + PANEL_ELEMENTS * 12 + scratchBytes(program.B, Math.ceil(PANEL_ELEMENTS / size))
+    }
     case 'orthonormal':
       return keptBytes(program.input) * 5
     case 'dropSmallest': {
@@ -172,4 +180,9 @@ function scratchBytes(program: RowProgram, rows: number): number {
 function keptBytes(program: RowProgram): number {
   const { rows, cols } = programShape(program)
   return rows * cols * 4 + scratchBytes(program, rows)
+}
+
+function elementsOf(program: RowProgram): number {
+  const { rows, cols } = programShape(program)
+  return rows * cols
 }

@@ -2,7 +2,8 @@
  * What the nodes of orthogonal adapters mean: blocks that rotate the columns of each row, mirrors, pairs of rows, orthonormal bases. The arithmetic is that of
  * src/merge/orthogonal.ts; this file brings rows and preparations together.
  */
-import { permutedRow, programShape } from '../core/row-program.js'
+import { permutedRow } from '../core/row-order.js'
+import { programShape } from '../core/row-program.js'
 import { cayley, mirrors, orthonormalColumns, reflectRows } from '../merge/orthogonal.js'
 import { smallestEigenvectors } from '../merge/smallest-components.js'
 import { panels, whole, type Bench, type Node } from './operations-adapters.js'

@@ -1,5 +1,6 @@
 /** What the nodes mean that only choose rows of their input: in which order, which of them. */
-import { permutedRow, programShape, slicedRow, type RowProgram } from '../core/row-program.js'
+import { permutedRow, slicedRow } from '../core/row-order.js'
+import { programShape, type RowProgram } from '../core/row-program.js'
 import type { Bench } from './operations-adapters.js'
 
 type Node<O extends RowProgram['op']> = Extract<RowProgram, { op: O }>

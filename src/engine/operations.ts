@@ -15,6 +15,7 @@ import {
   type Bench,
   type Node,
 } from './operations-adapters.js'
+import { evaluatePrunedSum, evaluateTruncatedProduct } from './operations-combined.js'
 import {
   evaluateCayley,
   evaluateDropSmallest,
@@ -59,6 +60,8 @@ const OPERATIONS: { readonly [O in Exclude<RowProgram['op'], Own>]: Operation<No
   transposedProduct: evaluateTransposedProduct,
   orthonormal: evaluateOrthonormal,
   dropSmallest: evaluateDropSmallest,
+  prunedSum: evaluatePrunedSum,
+  truncatedProduct: evaluateTruncatedProduct,
 }
 
 /** Evaluates one node: rows [first, first + into.length / cols) of `program` into `into`. */

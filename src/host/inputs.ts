@@ -14,6 +14,7 @@ import { UsageError } from '../core/errors.js'
 import type { GgufFacts, Model } from '../core/model.js'
 import type { TensorInfo } from '../core/tensor-info.js'
 import { weightsLikePeft, type WeightedAdapter } from '../merge/combine.js'
+import { combineRule, type CombineRule } from '../merge/combine-rule.js'
 import type { Task } from '../quantized/treatment.js'
 import { fileDigest } from '../sources/digest.js'
 import { openFolder } from '../sources/files.js'
@@ -29,6 +30,7 @@ import { openQuantizedBase, plainTensors, treatedBase } from './quantized-base.j
 export interface Inputs {
   readonly base: Model
   readonly adapters: readonly WeightedAdapter[]
+  readonly combine: CombineRule
   /** Set when the tokenizer is not the base's. */
   readonly tokenizer: TokenizerFiles | undefined
   /** The prompt style that a LitGPT adapter was trained with, for a LitGPT base. */
@@ -42,6 +44,7 @@ export interface Inputs {
 
 /** @throws ToolkitError of whatever does not fit */
 export async function openInputs(basePath: string, adapters: readonly AdapterOption[], kind: Task['kind'], options: CommonOptions): Promise<Inputs> {
+  const combine = combineRule(options)
   const consulted = new Set<ByteDescriptor>()
   const base = await watchedModel(await openBase(basePath, adapters), consulted)
   if (base.gguf === undefined) refuseFactorsInBase(base.tensors, base.label)
@@ -53,14 +56,15 @@ export async function openInputs(basePath: string, adapters: readonly AdapterOpt
     const adapter = bindAdapter(file, known, { ...options, config: base.config, part: base.component?.name, ggufNames: () => ggufNamesOf(base) })
     return { adapter: { ...adapter, label: path }, weight, digest }
   })
-  const weighted = options.likePeft === true ? weightsLikePeft(all, options.combine) : all
-  if (base.gguf !== undefined) return { base, adapters: weighted, tokenizer: undefined, decisions: [], warnings: [], consulted }
+  const weighted = options.likePeft === true ? weightsLikePeft(all, combine) : all
+  if (base.gguf !== undefined) return { base, adapters: weighted, combine, tokenizer: undefined, decisions: [], warnings: [], consulted }
   const folders = opened.map(({ folder }) => folder)
   const treated = await treatedBase(base, quantized, { kind, adapters: weighted, folders, dequantize: options.dequantizeBase ?? false })
   const chosen = await chooseTokenizer(treated.base, folders, options.tokenizer)
   const styled = base.litgpt === true ? folders.find((folder) => folder.has(PROMPT_STYLE)) : undefined
   const promptStyle = styled && { folder: styled, names: [PROMPT_STYLE] }
-  return { ...treated, adapters: weighted, tokenizer: chosen.tokenizer, promptStyle, decisions: [...treated.decisions, ...chosen.decisions], consulted }
+  const decisions = [...treated.decisions, ...chosen.decisions]
+  return { ...treated, adapters: weighted, combine, tokenizer: chosen.tokenizer, promptStyle, decisions, consulted }
 }
 
 /** An adapter as the user gave it, not yet bound to a base. */

@@ -1,7 +1,7 @@
 /** What callers of the library and of the commands can ask for. */
 import type { PlainFloat } from '../core/dtypes.js'
 import type { KeyValue } from '../core/key-value.js'
-import type { CombineMethod } from '../merge/linear.js'
+import type { CombineOptions } from '../merge/combine-rule.js'
 import type { SplitLimits } from '../plan/gguf-layout.js'
 import type { AnyFileType } from '../quantize/file-types.js'
 import type { QuantizeOptions } from '../quantize/policy.js'
@@ -13,7 +13,7 @@ export interface AdapterOption {
   readonly weight?: number
 }
 
-export interface CommonOptions {
+export interface CommonOptions extends CombineOptions {
   /** `base`, `adapter`, or a folder. Unless given: the adapter's where it differs from the base's. */
   readonly tokenizer?: string | undefined
   /** Name of the receipt, or false for none. Unless given it lies beside the output. */
@@ -34,8 +34,6 @@ export interface CommonOptions {
   readonly dequantizeBase?: boolean | undefined
   /** Models of a diffusion pipeline to merge into; unless given all that the adapters have something for. */
   readonly components?: readonly string[] | undefined
-  /** How several adapters become one change. Unless given: `sum`, what each does, added. `linear`: PEFT's, which adds factors. */
-  readonly combine?: CombineMethod | undefined
   /** The base is the one that the adapter's initialisation left (PiSSA, OLoRA, CorDA, LoRA-GA, LoftQ), not the original: merge into it. */
   readonly baseIsResidual?: boolean | undefined
   /** Elements of one tile; for tests. Never changes a byte of the output. */

@@ -4,6 +4,7 @@ import { basename, dirname, join, relative, resolve, sep } from 'node:path'
 import type { ByteDescriptor } from '../core/bytes.js'
 import { FileSystemError, FormatError, UsageError } from '../core/errors.js'
 import { parseJsonObject, type JsonObject } from '../core/json.js'
+import { combineRule } from '../merge/combine-rule.js'
 import { asksForQuantizer } from '../plan/gguf-source.js'
 import { planGguf as planGgufPure } from '../plan/plan-gguf.js'
 import { planMerge as planMergePure } from '../plan/plan-merge.js'
@@ -31,14 +32,14 @@ const MOST_METADATA_BYTES = 8_388_608
 export async function planMerge(options: MergeOptions): Promise<Plan> {
   if (options.adapters.length === 0) throw new UsageError('no adapter is given: nothing to merge.')
   if (existsSync(options.base) && (await isPipeline(options.base))) return planPipelineMerge(options)
-  const { base, adapters, tokenizer, promptStyle, decisions, warnings, consulted } = await openInputs(options.base, options.adapters, 'merge', options)
+  const { base, adapters, combine, tokenizer, promptStyle, decisions, warnings, consulted } = await openInputs(options.base, options.adapters, 'merge', options)
   const kind = /\.safetensors$/i.test(options.out) ? 'safetensors' : TORCH_FILE.test(options.out) ? 'torch' : 'folder'
   const name = checkFileName(basename(resolve(options.out)))
   const root = kind === 'folder' ? options.out : dirname(resolve(options.out))
   const plan = await planMergePure({
     base,
     adapters,
-    combine: options.combine,
+    combine,
     output: kind === 'folder' ? { kind, root } : { kind, root, name },
     dtype: options.dtype,
     maxShardBytes: options.maxShardBytes,
@@ -61,6 +62,7 @@ async function planPipelineMerge(options: MergeOptions): Promise<Plan> {
   const { consulted, folders, ...inputs } = await openPipelineInputs(options)
   const plan = await planPipeline({
     ...inputs,
+    combine: combineRule(options),
     root: options.out,
     dtype: options.dtype,
     maxShardBytes: options.maxShardBytes,
@@ -94,16 +96,16 @@ function recordedMerge(options: MergeOptions): Plan['options'] {
 export async function planGguf(options: GgufOptions): Promise<Plan> {
   if (options.vocabOnly === true && options.noVocab === true) throw new UsageError('--vocab-only and --no-vocab exclude each other.')
   const kind = options.vocabOnly === true ? 'vocabulary' : 'convert'
-  const { base, adapters, tokenizer, decisions, warnings, consulted } = await openInputs(options.model, options.adapters ?? [], kind, options)
+  const { base, adapters, combine, tokenizer, decisions, warnings, consulted } = await openInputs(options.model, options.adapters ?? [], kind, options)
   const output = outputPlace(options)
   const quantize = await openQuantization(options.quantize)
-  if (base.gguf !== undefined) return planFromGguf(options, { base: { ...base, gguf: base.gguf }, adapters, quantize, consulted })
+  if (base.gguf !== undefined) return planFromGguf(options, { base: { ...base, gguf: base.gguf }, adapters, combine, quantize, consulted })
   if (options.outtype === 'copy') throw new UsageError('--outtype copy is for GGUF files; a folder is converted: name a type, or auto.')
   if (options.keepSplit === true) throw new UsageError('--keep-split is for GGUF files; for a folder say --split-max-size or --split-max-tensors.')
   const plan = await planGgufPure({
     base,
     adapters,
-    combine: options.combine,
+    combine,
     outtype: options.outtype ?? 'auto',
     quantize,
     split: options.split,
@@ -148,13 +150,13 @@ async function descriptorsOf(paths: readonly (string | undefined)[]): Promise<By
   return Promise.all(paths.flatMap((path) => (path === undefined ? [] : [openFile(path).then(({ descriptor }) => descriptor)])))
 }
 
-interface OpenedGguf extends Pick<RegGufRequest, 'base' | 'adapters'> {
+interface OpenedGguf extends Pick<RegGufRequest, 'base' | 'adapters' | 'combine'> {
   readonly quantize: Omit<QuantizeRequest, 'fileType'>
   readonly consulted: ReadonlySet<ByteDescriptor>
 }
 
 /** The same from a GGUF: what is derived from a folder is in its metadata already. */
-async function planFromGguf(options: GgufOptions, { base, adapters, quantize, consulted }: OpenedGguf): Promise<Plan> {
+async function planFromGguf(options: GgufOptions, { base, adapters, combine, quantize, consulted }: OpenedGguf): Promise<Plan> {
   refuseFolderOptions(options)
   refuseTypeOptions(options, quantize)
   if (options.outtype === 'auto') throw new UsageError('--outtype auto is for folders; leave it out to keep every tensor’s type, or name a type.')
@@ -165,7 +167,7 @@ async function planFromGguf(options: GgufOptions, { base, adapters, quantize, co
   const plan = await planRegguf({
     base,
     adapters,
-    combine: options.combine,
+    combine,
     quantize: options.outtype === undefined ? undefined : { ...quantize, fileType: options.outtype },
     output,
     split: options.split,
@@ -263,9 +265,9 @@ function recordedTokenizer(asked: string | undefined): string | undefined {
 }
 
 function recordedFormat(options: CommonOptions): Record<string, string | number | boolean | undefined> {
-  const { alpha, enableLora, fanInFanOut, expertMajorB, baseIsResidual, combine } = options
+  const { alpha, enableLora, fanInFanOut, expertMajorB, baseIsResidual, combine, density, majoritySign, svdRank } = options
   return {
-    ...{ expertMajorB, baseIsResidual, combine, alpha },
+    ...{ expertMajorB, baseIsResidual, combine, density, majoritySign, svdRank, alpha },
     ...{ enableLora: enableLora?.join(','), fanInFanOut: fanInFanOut === undefined ? undefined : String(fanInFanOut) },
   }
 }

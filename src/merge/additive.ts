@@ -5,11 +5,11 @@
  * Law: PEFT 0.21.2 tuners/<type>/layer.py `get_delta_weight`; formulas in docs/adapters.md.
  */
 import type { AdditiveDelta, Delta, DeftDelta, GloraDelta, MissDelta, PeanutDelta, RandloraDelta, VbloraDelta } from '../core/delta.js'
-import type { WeightedFactors } from '../core/factor.js'
 import { rowRange, transpose } from '../core/row-maps.js'
 import type { MixtureChoice } from '../core/adapter-nodes.js'
 import { inRows, programShape, transposed, type MatrixView, type RowProgram } from '../core/row-program.js'
-import { all, broadcast, factor, lowRank, repeated, scaled, view, viewRows } from './parts.js'
+import { combinedFactors, truncatedSum } from './combined-programs.js'
+import { all, beside, broadcast, factor, lowRank, repeated, scaled, stack, view, viewRows } from './parts.js'
 
 type Of<V extends Delta['variant']> = Extract<Delta, { variant: V }>
 
@@ -47,11 +47,8 @@ export const ADDITIVE: { readonly [V in AdditiveDelta['variant']]: (delta: Of<V>
     return along === 'rows' ? stack(programs) : beside(programs)
   },
   grid: ({ blocks }, { scale }) => stack(blocks.map((row) => beside(row.map((block) => lowRank(block, scale))))),
-  linear: ({ parts }, { scale }) => {
-    const [first, ...others] = parts
-    const sum = (term: (part: WeightedFactors) => RowProgram): RowProgram => ({ op: 'add', base: term(first), deltas: others.map(term) })
-    return { op: 'product', B: sum(({ B, ofB }) => scaled(view(B), ofB)), A: sum(({ A, ofA }) => scaled(view(A), ofA)), scale }
-  },
+  factors: combinedFactors,
+  truncated: truncatedSum,
   hira: ({ B, A }, { scale, base }) => ({ op: 'multiply', left: base, right: lowRank({ B, A }, scale) }),
   delora: ({ B, A, strength, norms }, { scale }) => {
     const least = 1e-4
@@ -134,14 +131,4 @@ function peanut({ B, A, encoders, decoders, activation }: PeanutDelta, { scale, 
   let found = layers.pop() ?? base
   for (const decoder of decoders) found = { op: 'add', base: through(decoder, found), deltas: layers.splice(-1) }
   return { op: 'product', B: view(B), A: found, scale }
-}
-
-function stack(parts: readonly RowProgram[]): RowProgram {
-  const [only] = parts
-  return parts.length === 1 && only !== undefined ? only : { op: 'stack', parts }
-}
-
-function beside(parts: readonly RowProgram[]): RowProgram {
-  const [only] = parts
-  return parts.length === 1 && only !== undefined ? only : { op: 'beside', parts }
 }

@@ -4,7 +4,7 @@
  */
 import type { Adapter } from '../core/adapter.js'
 import { lastPart } from '../core/paths.js'
-import type { CombineMethod } from './linear.js'
+import type { CombineRule } from './combine-rule.js'
 import type { WeightedDelta } from './variants.js'
 
 /** An adapter as the user gave it. */
@@ -25,15 +25,25 @@ export interface Combination {
 }
 
 /**
- * The weights that PEFT's add_weighted_adapter amounts to: it scales what it made of rank-stabilised adapters once more, by the root of the new rank,
- * which is the sum of all ("cat": our sum) or that of each (linear). Which is wrong against the trained model; for --like-peft.
+ * The weights that PEFT's add_weighted_adapter amounts to: it scales what it made of rank-stabilised adapters once more, by the root of the new rank:
+ * the sum of all ("cat": our sum), what svd leaves, or that of each. Which is wrong against the trained model; for --like-peft.
  */
-export function weightsLikePeft(given: readonly WeightedAdapter[], combine: CombineMethod = 'sum'): readonly WeightedAdapter[] {
+export function weightsLikePeft(given: readonly WeightedAdapter[], rule: CombineRule): readonly WeightedAdapter[] {
   const [first] = given
   if (given.length < 2 || first?.adapter.lora?.rankStabilized !== true) return given
-  const summed = combine === 'linear' ? given.slice(0, 1) : given
-  const ranks = summed.reduce((sum, { adapter }) => sum + (adapter.lora?.rank ?? Number.NaN), 0)
-  return Number.isNaN(ranks) ? given : given.map((one) => ({ ...one, weight: one.weight * Math.sqrt(ranks) }))
+  const ranks = given.map(({ adapter }) => adapter.lora?.rank ?? Number.NaN)
+  const rank = rule.method === 'sum' ? ranks.reduce((sum, one) => sum + one, 0) : rule.method === 'svd' ? rankLeft(rule, given) : (ranks[0] ?? Number.NaN)
+  return Number.isNaN(rank) ? given : given.map((one) => ({ ...one, weight: one.weight * Math.sqrt(rank) }))
+}
+
+/** Singular components that `svd` leaves: as many as asked for, or as the adapter of the largest rank has. */
+export function rankLeft(rule: CombineRule, adapters: readonly WeightedAdapter[]): number {
+  const asked = rule.method === 'svd' ? rule.rank : undefined
+  return asked ?? adapters.reduce((most, { adapter }) => Math.max(most, adapter.lora?.rank ?? largestRank(adapter)), 1)
+}
+
+function largestRank({ deltas }: Adapter): number {
+  return deltas.reduce((most, { rank }) => Math.max(most, rank), 0)
 }
 
 /** Applies the law of the sum's ordering rules (docs/numerics.md). */

@@ -42,6 +42,18 @@ export function broadcast(one: Factor, { rows, cols }: RowShape): RowProgram {
   return repeated(program, rows / own.rows, cols / own.cols)
 }
 
+/** Parts one under the other. */
+export function stack(parts: readonly RowProgram[]): RowProgram {
+  const [only] = parts
+  return parts.length === 1 && only !== undefined ? only : { op: 'stack', parts }
+}
+
+/** Parts side by side. */
+export function beside(parts: readonly RowProgram[]): RowProgram {
+  const [only] = parts
+  return parts.length === 1 && only !== undefined ? only : { op: 'beside', parts }
+}
+
 /** Rows [first, first + rows) of a factor. */
 export function viewRows(matrix: MatrixView, first: number, rows: number): MatrixView {
   return { ...matrix, rows, offset: matrix.offset + first * matrix.rowStride }

@@ -25,7 +25,7 @@ import { inPlace, string, u32, type KeyValue } from '../core/key-value.js'
 import type { Model } from '../core/model.js'
 import { movesMxfp4 } from '../core/mxfp4-rows.js'
 import type { WeightedAdapter } from '../merge/combine.js'
-import type { CombineMethod } from '../merge/linear.js'
+import type { CombineRule } from '../merge/combine-rule.js'
 import { generalKeyValues } from '../model-card/general.js'
 import { countParameters } from '../model-card/size-label.js'
 import { ALL_FILE_TYPES, converterType, isConverterFileType, type AnyFileType, type ConverterFileType } from '../quantize/file-types.js'
@@ -41,7 +41,7 @@ export interface GgufSourceRequest {
   readonly base: Model
   readonly adapters: readonly WeightedAdapter[]
   /** How several adapters become one change; unless given their sum. */
-  readonly combine?: CombineMethod | undefined
+  readonly combine?: CombineRule | undefined
   readonly modelName?: string | undefined
   /** --metadata, parsed. */
   readonly metadata?: JsonObject | undefined

@@ -14,8 +14,9 @@ import { elementCount, rowShape } from '../core/shape.js'
 import { storedBytes } from '../core/stored-types.js'
 import type { TensorInfo } from '../core/tensor-info.js'
 import { compareNames } from '../formats/safetensors/name-order.js'
-import { combineAdapters, type WeightedAdapter } from '../merge/combine.js'
-import { linearly, type CombineMethod } from '../merge/linear.js'
+import { combined } from '../merge/combined.js'
+import { combineAdapters, rankLeft, type WeightedAdapter } from '../merge/combine.js'
+import { describeRule, SUM, type CombineRule } from '../merge/combine-rule.js'
 import { effectiveScale, mergedProgram, type WeightedDelta } from '../merge/variants.js'
 import type { AppliedDelta, PlannedAdapter } from './plan.js'
 
@@ -44,15 +45,18 @@ export type ConfigChanges = ReadonlyMap<'tie_word_embeddings' | 'vocab_size', bo
 export interface MergeModelOptions {
   /** For a base that is a GGUF: finds tensors by the names that adapters know, and their rows' order. */
   readonly backwards?: Backwards | undefined
-  readonly combine?: CombineMethod | undefined
+  readonly combine?: CombineRule | undefined
 }
 
 /**
  * Combines base and adapters.
  * @throws UnsupportedError when an adapter changes a tensor that cannot be read as f32
  */
-export function mergeModel(model: Model, given: readonly WeightedAdapter[], { backwards, combine = 'sum' }: MergeModelOptions = {}): MergedModel {
+export function mergeModel(model: Model, given: readonly WeightedAdapter[], { backwards, combine = SUM }: MergeModelOptions = {}): MergedModel {
   const { adapters, deltas, notes } = combineAdapters(given)
+  // one adapter is what it is, in PEFT too
+  const rule = adapters.length > 1 ? combine : SUM
+  const rank = rankLeft(rule, adapters)
   const origins = untiedOrigins(model, adapters, deltas)
   const untied = new Map<string, TensorInfo>()
   for (const [name, shared] of origins) {
@@ -80,9 +84,8 @@ export function mergeModel(model: Model, given: readonly WeightedAdapter[], { ba
       })
     }
     const read = storedProgram(model, base, origins.get(name) ?? name)
-    const combined = combine === 'linear' ? linearly(own) : own
-    const program =
-      own.length > 0 && back !== undefined ? back.toGguf(mergedProgram(back.original, combined, original)) : mergedProgram(read, combined, original)
+    const changes = combined(own, rule, rank)
+    const program = own.length > 0 && back !== undefined ? back.toGguf(mergedProgram(back.original, changes, original)) : mergedProgram(read, changes, original)
     tensors.set(name, { base: resized(base, program), program, applied: own.map(appliedDelta) })
   }
   if (unused.size > 0) throw new InternalError(`no tensor of the base takes what adapters change in ${nameList([...unused])}`, { file: model.label })
@@ -95,7 +98,8 @@ export function mergeModel(model: Model, given: readonly WeightedAdapter[], { ba
     ...(adapter.read === undefined || adapter.read.length === 0 ? {} : { read: adapter.read }),
   }))
   const config = configChanges(model, tensors, untied)
-  const method = combine === 'linear' && adapters.length > 1 ? ['the factors of the adapters are added (linear), not what they do: their updates mix'] : []
+  const method =
+    combine.method === 'sum' ? [] : [rule === combine ? describeRule(rule, rank) : `${combine.method} needs several adapters: one is added as it is`]
   return {
     tensors,
     adapters: planned,

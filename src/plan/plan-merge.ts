@@ -11,7 +11,7 @@ import type { EncodedType } from '../core/arithmetic.js'
 import { compareNames } from '../formats/safetensors/name-order.js'
 import { encodeShardIndex } from '../formats/safetensors/shard-index.js'
 import type { WeightedAdapter } from '../merge/combine.js'
-import type { CombineMethod } from '../merge/linear.js'
+import type { CombineRule } from '../merge/combine-rule.js'
 import { withIdentity } from './identity.js'
 import { mergeDecisions, mergeModel, mergeWarnings, type ConfigChanges, type MergedTensor } from './merged-tensors.js'
 import type { Plan, PlannedFile, PlannedTensor, SideFile, TensorProgram } from './plan.js'
@@ -25,7 +25,7 @@ export interface MergeRequest {
   readonly base: Model
   readonly adapters: readonly WeightedAdapter[]
   /** How several adapters become one change; unless given their sum. */
-  readonly combine?: CombineMethod | undefined
+  readonly combine?: CombineRule | undefined
   /** Where it goes: a folder, or one file in a folder. */
   readonly output: { readonly kind: 'folder'; readonly root: string } | { readonly kind: 'safetensors' | 'torch'; readonly root: string; readonly name: string }
   /** Undefined: each tensor keeps the type it has. */

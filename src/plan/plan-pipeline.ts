@@ -13,7 +13,7 @@ export interface PipelinePart extends Pick<MergeRequest, 'base' | 'adapters'> {
   readonly name: string
 }
 
-export interface PipelineRequest extends Pick<MergeRequest, 'dtype' | 'maxShardBytes' | 'receipt' | 'clampOverflow' | 'tileElements' | 'options'> {
+export interface PipelineRequest extends Pick<MergeRequest, 'combine' | 'dtype' | 'maxShardBytes' | 'receipt' | 'clampOverflow' | 'tileElements' | 'options'> {
   readonly label: string
   readonly root: string
   readonly parts: readonly PipelinePart[]
@@ -56,10 +56,11 @@ export async function planPipeline(request: PipelineRequest): Promise<Plan> {
 }
 
 async function partPlan({ name, base, adapters }: PipelinePart, request: PipelineRequest): Promise<{ name: string; plan: Plan }> {
-  const { root, dtype, maxShardBytes, clampOverflow, tileElements, options } = request
+  const { root, combine, dtype, maxShardBytes, clampOverflow, tileElements, options } = request
   const plan = await planMerge({
     base,
     adapters,
+    combine,
     output: { kind: 'folder', root: `${root}/${name}` },
     dtype,
     maxShardBytes,

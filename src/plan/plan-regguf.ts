@@ -11,7 +11,7 @@ import { textOf, type KeyValue } from '../core/key-value.js'
 import type { GgufFacts, Model } from '../core/model.js'
 import { toQuantType } from '../core/stored-types.js'
 import type { WeightedAdapter } from '../merge/combine.js'
-import type { CombineMethod } from '../merge/linear.js'
+import type { CombineRule } from '../merge/combine-rule.js'
 import { fillTemplate } from '../model-card/file-name.js'
 import { ALL_FILE_TYPES } from '../quantize/file-types.js'
 import { withKeyValues } from '../quantize/policy-key-values.js'
@@ -27,7 +27,7 @@ export interface RegGufRequest {
   readonly base: Model & { readonly gguf: GgufFacts }
   readonly adapters: readonly WeightedAdapter[]
   /** How several adapters become one change; unless given their sum. */
-  readonly combine?: CombineMethod | undefined
+  readonly combine?: CombineRule | undefined
   /** Undefined: every tensor keeps its type. */
   readonly quantize?: QuantizeRequest | undefined
   readonly output: { readonly root: string; readonly name: string | undefined }

@@ -1,0 +1,20 @@
+/** What every change of a tensor says of itself, whatever it does. */
+import type { SeenAs } from './factor.js'
+
+/** What every delta says of itself. */
+export interface Change {
+  /** Name of the base tensor it changes, as the base spells it. */
+  readonly target: string
+  /** Name of the module in the adapter, for receipts and messages. */
+  readonly module: string
+  /** 0 where there is none. */
+  readonly rank: number
+  /** lora_alpha / rank and its kin; without the user's weight. f64. 1 where there is none. */
+  readonly scale: number
+  /** The change is of these rows (first dimension) of the target only. */
+  readonly rows?: { readonly first: number; readonly count: number }
+  /** A base that shares this tensor between embedding and output goes on sharing it: both ends were trained so. */
+  readonly keepsTie?: boolean
+  /** How the formula sees the base's matrix, where that is not as its rows and columns. */
+  readonly seenAs?: SeenAs
+}

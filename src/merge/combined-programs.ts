@@ -1,0 +1,44 @@
+/** Row programs of changes that several adapters make together. */
+import type { WeightedInput } from '../core/adapter-nodes.js'
+import type { FactorsDelta, TruncatedDelta } from '../core/combined-delta.js'
+import type { WeightedFactors } from '../core/factor.js'
+import { transpose } from '../core/row-maps.js'
+import { transposed, type MatrixView, type RowProgram } from '../core/row-program.js'
+import { beside, scaled, stack, view } from './parts.js'
+
+/** `(one of all B) · (one of all A)`. */
+export function combinedFactors({ parts, pruning, turned }: FactorsDelta): RowProgram {
+  const [first, ...others] = parts
+  const side = (matrixOf: (part: WeightedFactors) => MatrixView, weightOf: (part: WeightedFactors) => number): RowProgram => {
+    if (pruning === undefined) {
+      const term = (part: WeightedFactors): RowProgram => scaled(view(matrixOf(part)), weightOf(part))
+      return { op: 'add', base: term(first), deltas: others.map(term) }
+    }
+    // rows and columns are the adapter's: where elements are equally large, their order decides which are kept
+    const input = (part: WeightedFactors): WeightedInput => ({
+      input: view(turned === true ? transposed(matrixOf(part)) : matrixOf(part)),
+      weight: weightOf(part),
+    })
+    const sum: RowProgram = { op: 'prunedSum', parts: [input(first), ...others.map(input)], ...pruning }
+    return turned === true ? transpose(sum) : sum
+  }
+  return {
+    op: 'product',
+    B: side(
+      ({ B }) => B,
+      ({ ofB }) => ofB,
+    ),
+    A: side(
+      ({ A }) => A,
+      ({ ofA }) => ofA,
+    ),
+    scale: 1,
+  }
+}
+
+/** The sum of all products, which is one product of longer factors, cut to a rank. */
+export function truncatedSum({ parts, rank }: TruncatedDelta): RowProgram {
+  const B = beside(parts.map(({ B: matrix, ofB }) => scaled(view(matrix), ofB)))
+  const A = stack(parts.map(({ A: matrix, ofA }) => scaled(view(matrix), ofA)))
+  return { op: 'truncatedProduct', B, A, rank }
+}
