@@ -27,7 +27,10 @@ describe('largestElements', () => {
 
   it('keeps all, or none', () => {
     const values = Float32Array.from([3, -1, 2])
-    assert.deepEqual([...largestElements(values, 3)].sort((a, b) => a - b), [0, 1, 2])
+    assert.deepEqual(
+      [...largestElements(values, 3)].sort((a, b) => a - b),
+      [0, 1, 2],
+    )
     assert.deepEqual([...largestElements(values, 0)], [])
     assert.deepEqual([...largestElements(new Float32Array(0), 0)], [])
   })
