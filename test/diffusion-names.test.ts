@@ -37,8 +37,8 @@ describe('the two names of modules', () => {
         const names = new PartNames(part)
         for (const one of modules) {
           for (const name of [one.diffusers, one.original]) {
-            assert.equal(names.find(name, false, {})?.weight?.name, `${one[naming]}.weight`)
-            assert.equal(names.find(flat(name), true, {})?.weight?.name, `${one[naming]}.weight`)
+            assert.equal(names.find(name, false, {})?.pieces[0]?.weight?.name, `${one[naming]}.weight`)
+            assert.equal(names.find(flat(name), true, {})?.pieces[0]?.weight?.name, `${one[naming]}.weight`)
           }
         }
       })
@@ -54,15 +54,15 @@ describe('the two names of modules', () => {
       const [part] = partsOf(tensors(own, 'diffusers'), 'text_encoder')
       assert.ok(part)
       const names = new PartNames(part)
-      own.forEach((one, i) => assert.equal(names.find(flat(modules[i]?.diffusers ?? ''), true, {})?.weight?.name, `${one.diffusers}.weight`))
+      own.forEach((one, i) => assert.equal(names.find(flat(modules[i]?.diffusers ?? ''), true, {})?.pieces[0]?.weight?.name, `${one.diffusers}.weight`))
     }
     const fused = baseOf({ 'transformer.resblocks.0.attn.in_proj_weight': [12, 4], 'transformer.resblocks.0.attn.in_proj_bias': [12] })
     const [part] = partsOf(new Map([...tensors(modules, 'original'), ...fused]))
     assert.ok(part)
     const names = new PartNames(part)
     for (const one of modules.filter(({ original }) => original !== ''))
-      assert.equal(names.find(flat(one.diffusers), true, {})?.weight?.name, `${one.original}.weight`)
-    const value = names.find('text_model_encoder_layers_0_self_attn_v_proj', true, {})
+      assert.equal(names.find(flat(one.diffusers), true, {})?.pieces[0]?.weight?.name, `${one.original}.weight`)
+    const value = names.find('text_model_encoder_layers_0_self_attn_v_proj', true, {})?.pieces[0]
     assert.deepEqual(
       [value?.weight?.name, value?.bias?.name, value?.rows],
       ['transformer.resblocks.0.attn.in_proj_weight', 'transformer.resblocks.0.attn.in_proj_bias', { first: 8, count: 4 }],

@@ -185,7 +185,7 @@ const CASES: readonly { readonly what: string; readonly delta: Delta; readonly e
         form: { holds: 'full' as const },
         columns: { shape: [4 / 2 ** stage, 2, 2 ** stage, 1], order: [0, 2, 1, 3] },
       })),
-      rowFactors: rowsOf(column.tensor),
+      factors: rowsOf(column.tensor),
     },
     expected: (() => {
       const stageMatrix = (stage: number): Matrix => {

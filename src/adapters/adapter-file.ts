@@ -14,7 +14,7 @@ export interface AdapterFolder extends Folder {
 }
 
 /** How a module of a diffusion pipeline was trained: a row of diffusion-kinds.ts, and a way to bind it (bind-diffusion.ts). */
-export type DiffusionKind = 'locon' | 'hadamard' | 'kronecker' | 'lycorisGlora' | 'difference' | 'norm' | 'modulation'
+export type DiffusionKind = 'locon' | 'hadamard' | 'kronecker' | 'lycorisGlora' | 'orthogonal' | 'butterfly' | 'difference' | 'norm' | 'modulation'
 
 /** How a module was trained: a row of module-kinds.ts, and a way to bind it (bind.ts); or one of a pipeline. */
 export type ModuleKind =

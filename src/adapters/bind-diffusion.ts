@@ -1,95 +1,119 @@
 /**
  * One module of an adapter for a diffusion pipeline and the tensors of the base that it is of -> deltas. One row per kind.
- * A matrix may be stored as a convolution of size 1, and the other way round: what counts is (out x everything else).
  *
  * Law: LyCORIS 4.1 modules/*.py `forward` (its `get_merged_weight` scales LoHa and LoKr twice); sd-scripts networks/lora.py.
  */
-import type { Delta, LowRank } from '../core/delta.js'
-import { MismatchError, quoted, UnsupportedError, type Place } from '../core/errors.js'
-import { asMatrix, rowsOf, type MatrixView } from '../core/row-program.js'
+import type { Delta } from '../core/delta.js'
+import { MismatchError, UnsupportedError } from '../core/errors.js'
+import { asMatrix, rowsOf, transposed } from '../core/row-program.js'
 import { elementCount, shapeText } from '../core/shape.js'
-import type { TensorInfo } from '../core/tensor-info.js'
 import type { AdapterModule, DiffusionKind } from './adapter-file.js'
+import { bindLycorisGlora } from './bind-lycoris-glora.js'
+import { bindButterfly, bindModulation, bindOrthogonal } from './bind-lycoris-rotations.js'
+import {
+  asMatrixOf,
+  biasDelta,
+  change,
+  changeOfRows,
+  doesNotFit,
+  factorOf,
+  matrixOf,
+  ofOutputs,
+  pairOf,
+  requireFit,
+  requireWhole,
+  shapeOf,
+} from './diffusion-bound.js'
+import type { BoundPiece } from './diffusion-bound.js'
 import type { DiffusionRole } from './diffusion-keys.js'
-import { placeOf, tensorOf } from './factors.js'
-import type { ModulePlace, RowRange } from './part-names.js'
+import { colCount, placeOf, rowCount, tensorOf, tucker } from './factors.js'
+import type { ModulePlace } from './part-names.js'
 
-/** A module and where it lies in the base. */
-interface BoundModule {
-  readonly module: AdapterModule
-  readonly place: ModulePlace
-}
+const LYCORIS_EPSILON = 2 ** -23 // torch.finfo(torch.float32).eps, which it adds to a norm before it divides
 
-const BINDERS: { readonly [K in DiffusionKind]: (bound: BoundModule) => Delta[] } = {
+const BINDERS: { readonly [K in DiffusionKind]: (bound: BoundPiece) => Delta[] } = {
   locon: bindLocon,
   hadamard: (bound) => {
     const { module } = bound
-    const left = pairOf(module, 'hada1A', 'hada1B')
-    const right = pairOf(module, 'hada2A', 'hada2B')
-    if (module.factors.has('hada1T') || module.factors.has('hada2T') || module.factors.has('doraScale')) return notYet(bound)
-    requireFit(bound, left.B.rows, left.A.cols)
-    requireFit(bound, right.B.rows, right.A.cols)
-    return [{ variant: 'loha', ...change(bound), left, right }]
+    const left = factorOf(module, { a: 'hada1A', b: 'hada1B', core: 'hada1T' })
+    const right = factorOf(module, { a: 'hada2A', b: 'hada2B', core: 'hada2T' })
+    for (const one of [left, right]) requireFit(bound, rowCount(one), colCount(one))
+    return decomposed(bound, { variant: 'loha', ...change(bound), left, right })
   },
   kronecker: (bound) => {
     const { module } = bound
-    const left = factorOf(module, 'lokr1', 'lokr1A', 'lokr1B')
-    if (module.factors.has('lokr2T') || module.factors.has('doraScale')) return notYet(bound)
-    const right = factorOf(module, 'lokr2', 'lokr2A', 'lokr2B')
+    const left = factorOf(module, { whole: 'lokr1', a: 'lokr1A', b: 'lokr1B' })
+    const right = factorOf(module, { whole: 'lokr2', a: 'lokr2A', b: 'lokr2B', core: 'lokr2T' })
     requireFit(bound, rowCount(left) * rowCount(right), colCount(left) * colCount(right))
-    return [{ variant: 'lokr', ...change(bound), left, right: [right] }]
+    return decomposed(bound, { variant: 'lokr', ...change(bound), left, right: [right] })
   },
-  lycorisGlora: notYet,
-  modulation: notYet,
+  lycorisGlora: bindLycorisGlora,
+  orthogonal: bindOrthogonal,
+  butterfly: bindButterfly,
+  modulation: bindModulation,
   difference: (bound) => differences(bound, 'difference', 'biasDifference'),
   norm: (bound) => differences(bound, 'normDifference', 'normBiasDifference'),
 }
 
-/** @throws MismatchError when base and module do not fit */
-export function bindDiffusionModule(module: AdapterModule, place: ModulePlace): Delta[] {
-  if (!isDiffusionKind(module.kind)) throw new UnsupportedError(`${module.kind} is not known in diffusion pipelines.`, placeOf(module))
-  return BINDERS[module.kind]({ module, place })
+/** @throws MismatchError when base and module do not fit, UnsupportedError where the base keeps apart what the method needs together */
+export function bindDiffusionModule(module: AdapterModule, { path, pieces }: ModulePlace): Delta[] {
+  const { kind } = module
+  if (!isDiffusionKind(kind)) throw new UnsupportedError(`${kind} is not known in diffusion pipelines.`, placeOf(module))
+  const rowsOfPiece = ({ part, rows, weight, bias }: ModulePlace['pieces'][number]): number => (part ?? rows)?.count ?? (weight ?? bias)?.shape[0] ?? 0
+  const out = pieces.reduce((sum, piece) => sum + rowsOfPiece(piece), 0)
+  return pieces.flatMap((piece) => BINDERS[kind]({ module, path, piece, out }))
 }
 
 function isDiffusionKind(kind: AdapterModule['kind']): kind is DiffusionKind {
   return Object.hasOwn(BINDERS, kind)
 }
 
-function bindLocon(bound: BoundModule): Delta[] {
+function bindLocon(bound: BoundPiece): Delta[] {
   const { module } = bound
-  if (module.factors.has('mid')) return notYet(bound)
-  const { weight, out, inputs } = shapeOf(bound)
-  const A = tensorOf(module, 'A')
-  const pair = pairOf(module, 'B', 'A')
-  requireFit(bound, pair.B.rows, pair.A.cols)
+  const { weight } = shapeOf(bound)
+  const core = module.factors.get('mid')
+  const spatial = core ?? tensorOf(module, 'A')
   // a kernel of another shape may have as many elements
-  if (A.shape.length > 2 && weight.shape.length > 2 && shapeText(A.shape.slice(1)) !== shapeText(weight.shape.slice(1))) throw doesNotFit(A, weight)
-  const magnitude = module.factors.get('magnitude')
-  if (magnitude !== undefined && elementCount(magnitude.shape) !== pair.B.rows) throw doesNotFit(magnitude, weight)
-  const scaled = module.factors.get('doraScale')
-  let updated: Delta = { variant: 'lora', ...change(bound), ...pair }
-  if (magnitude !== undefined) updated = { ...updated, variant: 'dora', magnitude, along: 'rows', features: out }
-  else if (scaled !== undefined) updated = { ...updated, variant: 'dora', magnitude: scaled, ...decomposition(bound, scaled, out, inputs) }
-  const trained = module.factors.get('trainedBias')
-  return trained === undefined ? [updated] : [updated, biasDelta(bound, trained, module.scale)]
+  if (spatial.shape.length > 2 && weight.shape.length > 2 && shapeText(spatial.shape.slice(2)) !== shapeText(weight.shape.slice(2)))
+    throw doesNotFit(spatial, weight)
+  const pair = pairOf(module, 'B', 'A')
+  const value = core === undefined ? undefined : tucker(core, transposed(matrixOf(tensorOf(module, 'B'))), pair.A)
+  const [out, inputs] = value === undefined ? [pair.B.rows, pair.A.cols] : [rowCount(value), colCount(value)]
+  requireFit(bound, out, inputs)
+  const deltas = decomposed(bound, value === undefined ? { variant: 'lora', ...change(bound), ...pair } : { variant: 'sum', ...change(bound), value })
+  const [trained, difference] = [module.factors.get('trainedBias'), module.factors.get('biasDifference')]
+  if (trained !== undefined) deltas.push(biasDelta(bound, trained, module.scale))
+  if (difference !== undefined) deltas.push(biasDelta(bound, difference, 1))
+  return deltas
 }
 
-/**
- * Whether LyCORIS' magnitudes are of outputs (out x 1 …) or of inputs (1 x in …). It adds the smallest step of f32 to a norm, against
- * dividing by zero, which is left out here: that is within the rounding of f32.
- */
-function decomposition(bound: BoundModule, scaled: TensorInfo, out: number, inputs: number): { along: 'rows' | 'columns'; features: number } {
-  const { weight } = shapeOf(bound)
-  const count = elementCount(scaled.shape)
-  if (scaled.shape[0] === out && count === out) return { along: 'rows', features: out }
-  if (scaled.shape[0] !== 1 || count !== weight.shape[1]) throw doesNotFit(scaled, weight)
-  if (count !== inputs)
-    throw new UnsupportedError('is a magnitude of the inputs of a convolution, which is not yet supported: merge it with LyCORIS.', placeOf(bound.module))
-  return { along: 'columns', features: inputs }
+/** An update, and the magnitudes that the sum of it and the base is given after it: DoRA, of PEFT (outputs) or of LyCORIS (outputs, out x 1 …, or inputs, 1 x in …). */
+function decomposed(bound: BoundPiece, update: Delta): Delta[] {
+  const { factors } = bound.module
+  const [ofPeft, ofLycoris] = [factors.get('magnitude'), factors.get('doraScale')]
+  const magnitude = ofPeft ?? ofLycoris
+  if (magnitude === undefined) return [update]
+  if (ofPeft !== undefined && ofLycoris !== undefined)
+    throw new MismatchError('has magnitudes in two spellings (dora_scale, lora_magnitude_vector): which is meant cannot be told.', placeOf(bound.module))
+  const { weight, out, inputs } = shapeOf(bound)
+  const count = elementCount(magnitude.shape)
+  const own = {
+    variant: 'magnitude' as const,
+    ...changeOfRows(bound),
+    rank: 0,
+    scale: 1,
+    ...asMatrixOf(bound),
+    plus: ofPeft === undefined ? LYCORIS_EPSILON : 0,
+  }
+  if (count === out && (ofPeft !== undefined || magnitude.shape[0] === out))
+    return [update, { ...own, magnitudes: ofOutputs(bound, magnitude), along: 'rows', span: 1 }]
+  if (ofPeft !== undefined || magnitude.shape[0] !== 1 || count !== weight.shape[1]) throw doesNotFit(magnitude, weight)
+  requireWhole(bound, 'has a magnitude for each input, of all outputs together')
+  return [update, { ...own, magnitudes: asMatrix(magnitude, 1, count), along: 'columns', span: inputs / count }]
 }
 
 /** Trained differences of a weight and its bias, either or both. */
-function differences(bound: BoundModule, ofWeight: DiffusionRole, ofBias: DiffusionRole): Delta[] {
+function differences(bound: BoundPiece, ofWeight: DiffusionRole, ofBias: DiffusionRole): Delta[] {
   const { module } = bound
   const deltas: Delta[] = []
   const own = module.factors.get(ofWeight)
@@ -101,80 +125,4 @@ function differences(bound: BoundModule, ofWeight: DiffusionRole, ofBias: Diffus
   const bias = module.factors.get(ofBias)
   if (bias !== undefined) deltas.push(biasDelta(bound, bias, 1))
   return deltas
-}
-
-function biasDelta(bound: BoundModule, trained: TensorInfo, scale: number): Delta {
-  const { bias, rows, path } = bound.place
-  const place = { file: trained.source.name, tensor: trained.name }
-  if (bias === undefined) throw new MismatchError(`changes a bias, but the base's ${quoted(path)} has none.`, place)
-  if (elementCount(trained.shape) !== (rows?.count ?? elementCount(bias.shape))) throw doesNotFit(trained, bias)
-  return { variant: 'sum', ...change(bound), rank: 0, scale, target: bias.name, value: rowsOf(trained) }
-}
-
-/** The base's weight as (out x everything else). */
-function shapeOf({ module, place: { weight, rows, path } }: BoundModule): { weight: TensorInfo; out: number; inputs: number } {
-  if (weight === undefined) throw new MismatchError(`its module ${quoted(path)} has a bias in the base, but no weight.`, placeOf(module))
-  const [first = 0, ...rest] = weight.shape
-  return { weight, out: rows?.count ?? first, inputs: elementCount(rest) }
-}
-
-function requireFit(bound: BoundModule, out: number, inputs: number): void {
-  const own = shapeOf(bound)
-  if (own.out === out && own.inputs === inputs) return
-  const { module } = bound
-  const factors = [...module.factors].map(([role, { shape }]) => `${role} ${shapeText(shape)}`)
-  const part = bound.place.rows === undefined ? '' : `${shapeText([own.out, own.inputs])} of `
-  throw new MismatchError(
-    `its update is ${shapeText([out, inputs])} (${factors.join(', ')}), but the base's ${quoted(own.weight.name)} is ${part}${shapeText(own.weight.shape)}. Is it the base that the adapter was trained on?`,
-    placeOf(module),
-  )
-}
-
-function doesNotFit(tensor: TensorInfo, target: TensorInfo): MismatchError {
-  const place: Place = { file: tensor.source.name, tensor: tensor.name }
-  return new MismatchError(
-    `has shape ${shapeText(tensor.shape)}, but the base's ${quoted(target.name)} is ${shapeText(target.shape)}. Is it the base that the adapter was trained on?`,
-    place,
-  )
-}
-
-/** A low-rank pair: (out x rank) and (rank x everything else). @throws MismatchError when they cannot be multiplied */
-function pairOf(module: AdapterModule, b: DiffusionRole, a: DiffusionRole): LowRank {
-  const [B, A] = [tensorOf(module, b), tensorOf(module, a)]
-  const [rank = 0, ...rest] = A.shape
-  const [out = 0] = B.shape
-  if (elementCount(B.shape) !== out * rank)
-    throw new MismatchError(`has shape ${shapeText(B.shape)}, its partner ${shapeText(A.shape)}: they cannot be multiplied.`, {
-      file: B.source.name,
-      tensor: B.name,
-    })
-  return { B: asMatrix(B, out, rank), A: asMatrix(A, rank, elementCount(rest)) }
-}
-
-/** A factor of a Kronecker product: stored whole, or as a low-rank pair. */
-function factorOf(module: AdapterModule, whole: DiffusionRole, b: DiffusionRole, a: DiffusionRole): LowRank | MatrixView {
-  const tensor = module.factors.get(whole)
-  return tensor === undefined ? pairOf(module, b, a) : asMatrix(tensor, tensor.shape[0] ?? 0, elementCount(tensor.shape.slice(1)))
-}
-
-function rowCount(one: LowRank | MatrixView): number {
-  return 'tensor' in one ? one.rows : one.B.rows
-}
-
-function colCount(one: LowRank | MatrixView): number {
-  return 'tensor' in one ? one.cols : one.A.cols
-}
-
-function notYet({ module }: BoundModule): Delta[] {
-  throw new UnsupportedError('is of a kind of LyCORIS that is not yet supported: merge it with LyCORIS.', placeOf(module))
-}
-
-function change({ module, place: { weight, bias, rows } }: BoundModule): Pick<Delta, 'target' | 'module' | 'rank' | 'scale'> & { rows?: RowRange } {
-  return {
-    target: weight?.name ?? bias?.name ?? '',
-    module: module.component === undefined ? module.name : `${module.component}.${module.name}`,
-    rank: module.rank,
-    scale: module.scale,
-    ...(rows === undefined ? {} : { rows }),
-  }
 }

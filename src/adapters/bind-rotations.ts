@@ -4,7 +4,8 @@
  * Law: PEFT 0.21.2 tuners/{oft,boft,hra,road,ia3}/layer.py `merge`.
  */
 import { MismatchError, quoted, UnsupportedError } from '../core/errors.js'
-import type { Delta, RoadDelta, Rotation } from '../core/delta.js'
+import type { Delta } from '../core/delta.js'
+import type { RoadDelta, Rotation } from '../core/delta-others.js'
 import type { CayleyForm } from '../core/adapter-nodes.js'
 import { asMatrix, transposed, type MatrixView } from '../core/row-program.js'
 import { elementCount, shapeText } from '../core/shape.js'
@@ -69,7 +70,7 @@ export const boft: Binder = {
       const columns = { shape: [count / 2 ** stage, 2, 2 ** stage, rows / 2], order: [0, 2, 1, 3] }
       return { blocks, size: rows, form: { holds: 'full' }, ...(stage === 0 ? {} : { columns }) }
     })
-    return [{ variant: 'rotate', ...change(bound), rotations, rowFactors: vector(module, 'boftRows', sidesOf(bound).out), ...asMatrixOf(bound) }]
+    return [{ variant: 'rotate', ...change(bound), rotations, factors: vector(module, 'boftRows', sidesOf(bound).out), ...asMatrixOf(bound) }]
   },
 }
 

@@ -17,7 +17,7 @@ export type DiffusionRole =
   | ('lokr1' | 'lokr1A' | 'lokr1B' | 'lokr2' | 'lokr2A' | 'lokr2B' | 'lokr2T')
   | ('gloraA1' | 'gloraA2' | 'gloraB1' | 'gloraB2' | 'gloraBM')
   | ('difference' | 'biasDifference' | 'normDifference' | 'normBiasDifference')
-  | ('modulation' | 'onInput' | 'oftBlocks' | 'rescale')
+  | ('modulation' | 'onInput' | 'oftBlocks' | 'oftBlocks1' | 'oftBlocks2' | 'oftBlocks3' | 'rescale')
 
 /** A key taken apart. */
 export interface DiffusionKey {
@@ -90,6 +90,7 @@ const TAILS: ReadonlyMap<string, DiffusionRole> = new Map<string, DiffusionRole>
   ['b_norm/', 'normBiasDifference'],
   ['on_input/', 'onInput'],
   ['oft_blocks/', 'oftBlocks'],
+  ...(['oftBlocks', 'oftBlocks1', 'oftBlocks2', 'oftBlocks3'] as const).map((role, i) => [`oft_blocks/${i}`, role] as const), // of FLUX, one for each part of a fused matrix
   ['rescale/', 'rescale'],
 ])
 const MARKERS: ReadonlySet<string> = new Set([...TAILS.keys()].map((key) => key.slice(0, key.indexOf('/'))))

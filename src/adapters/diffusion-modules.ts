@@ -12,7 +12,7 @@ import { shapeText } from '../core/shape.js'
 import type { TensorInfo } from '../core/tensor-info.js'
 import type { AdapterModule } from './adapter-file.js'
 import { splitDiffusionKey, type DiffusionKey, type DiffusionRole } from './diffusion-keys.js'
-import { DIFFUSION_KINDS, DIFFUSION_ROLE_KEYS, type DiffusionKindRow } from './diffusion-kinds.js'
+import { DIFFUSION_KINDS, DIFFUSION_ROLE_KEYS, REFUSED_KEYS, type DiffusionKindRow } from './diffusion-kinds.js'
 import type { DiffusionMetadata } from './diffusion-metadata.js'
 import type { SmallTensors } from './small-tensors.js'
 
@@ -47,11 +47,12 @@ async function readModule(row: DiffusionKindRow, group: Group, metadata: Diffusi
   const place = { file, tensor: first?.name ?? '' }
   const rank = row.rank?.(factors) ?? 0
   const stored = factors.get('alpha')
-  const alpha = stored === undefined ? undefined : await readAlpha(stored, small, file)
+  const alpha = stored === undefined || row.rank === undefined ? undefined : await readAlpha(stored, small, file)
   const configured = metadata.scaleOf(component, name, { rank, alpha, hasMagnitude: factors.has('magnitude') }, place)
-  if (metadata.isRankStabilized && (row.kind === 'lycorisGlora' || (row.kind === 'kronecker' && row.rank === undefined)))
-    throw new UnsupportedError(`is ${row.name} trained with rs_lora, whose scale LyCORIS does not store: train it without.`, place)
-  const scale = row.rank === undefined ? 1 : (configured ?? (alpha === undefined ? 1 : alpha / rank))
+  if (metadata.isRankStabilized && row.alpha === 'idle')
+    throw new UnsupportedError(`is ${row.name} of two whole factors trained with rs_lora, whose scale LyCORIS does not store: train it without.`, place)
+  const divisor = metadata.isRankStabilized && row.alpha === 'given' ? Math.sqrt(rank) : rank
+  const scale = row.rank === undefined ? 1 : (configured ?? (alpha === undefined ? 1 : alpha / divisor))
   if (!Number.isFinite(Math.fround(scale))) throw new FormatError(`alpha ${alpha} gives module ${quoted(name)} a scale too large for f32.`, place)
   const onInput = factors.get('onInput')
   const kept = new Map([...factors].filter(([role]) => !SWITCHES.has(role)))
@@ -66,6 +67,7 @@ async function readModule(row: DiffusionKindRow, group: Group, metadata: Diffusi
     ...(row.rank !== undefined && configured === undefined && alpha === undefined && !isFlattened ? { isScaleAssumed: true } : {}),
     ...(component === undefined ? {} : { component }),
     ...(onInput === undefined ? {} : { actsOnInputs: (await small.scalar(onInput)) !== 0 }),
+    ...(row.alpha === 'constraint' ? { options: new Map([['constraint', await readConstraint(stored, small, file)]]) } : {}),
   }
 }
 
@@ -76,13 +78,22 @@ async function readAlpha(tensor: TensorInfo, small: SmallTensors, file: string):
   throw new MismatchError(`alpha is ${alpha}: ${why}. Store the alpha that is meant.`, { file, tensor: tensor.name })
 }
 
+/** How long a rotation may be, for each output; 0: as long as it is. sd-scripts has no such value: with alpha 0 it trains nothing. */
+async function readConstraint(tensor: TensorInfo | undefined, small: SmallTensors, file: string): Promise<number> {
+  const constraint = tensor === undefined ? 0 : await small.scalar(tensor)
+  const isOfKohya = tensor?.name.startsWith('oft_unet_') === true
+  if (Number.isFinite(constraint) && (isOfKohya ? constraint > 0 : constraint >= 0)) return constraint
+  const why = `alpha, the constraint of a rotation, is ${constraint}; ${isOfKohya ? 'more than 0' : '0 or more'} is wanted. Store the one that it was trained with.`
+  throw new MismatchError(why, { file, tensor: tensor?.name ?? '' })
+}
+
 /** Takes all keys apart. @throws MismatchError when one is unknown, or says the same as another */
 function groupByModule(tensors: readonly TensorInfo[], file: string): Map<string, Group> {
   const groups = new Map<string, Group>()
   for (const tensor of tensors) {
     const place = { file, tensor: tensor.name }
     const key = splitDiffusionKey(tensor.name)
-    if (key === undefined) throw new MismatchError(unknownKey(tensor.name), place)
+    if (key === undefined) throw unknownKey(tensor.name, file)
     const { role, ...where } = key
     const id = `${where.component ?? ''}/${where.module}`
     const group = groups.get(id) ?? { ...where, factors: new Map() }
@@ -94,16 +105,17 @@ function groupByModule(tensors: readonly TensorInfo[], file: string): Map<string
   return groups
 }
 
-function unknownKey(name: string): string {
-  if (name.startsWith('bundle_emb.') || /^(?:clip_l|clip_g|emb_params|string_to_param)\b/.test(name))
-    return 'is an embedding that was bundled with the adapter (textual inversion): it cannot be merged into weights. Take it out of the file, and load it beside the model.'
-  return 'is no tensor of a kohya, LyCORIS or diffusers adapter (its key is spelled like nothing known), so it would be left over.'
+function unknownKey(tensor: string, file: string): MismatchError | UnsupportedError {
+  const refused = REFUSED_KEYS.find(({ pattern }) => pattern.test(tensor))
+  if (refused !== undefined) return new UnsupportedError(`${refused.why}.`, { file, tensor })
+  const text = 'is no tensor of a kohya, LyCORIS or diffusers adapter (its key is spelled like nothing known), so it would be left over.'
+  return new MismatchError(text, { file, tensor })
 }
 
 function rowOf(factors: Factors, file: string): DiffusionKindRow {
   const [first] = factors.values()
   const place = { file, tensor: first?.name ?? '' }
-  const complete = DIFFUSION_KINDS.find(({ needs }) => needs.every((role) => factors.has(role)))
+  const complete = DIFFUSION_KINDS.find(({ needs, fits }) => needs.every((role) => factors.has(role)) && (fits?.(factors) ?? true))
   if (complete !== undefined) {
     const known = new Set([...complete.needs, ...complete.may])
     for (const [role, tensor] of factors)
@@ -116,8 +128,11 @@ function rowOf(factors: Factors, file: string): DiffusionKindRow {
   }
   const begun = DIFFUSION_KINDS.find(({ needs }) => needs.some((role) => factors.has(role)))
   const missing = begun?.needs.find((role) => !factors.has(role))
-  const partner = missing === undefined ? 'factors' : (DIFFUSION_ROLE_KEYS[missing] ?? missing)
-  throw new MismatchError(`has no partner ${partner} in the file, so its update is unknown: the file is incomplete, save the adapter again.`, place)
+  const lacking =
+    missing === undefined
+      ? 'is alone: none of the factors of its module is in the file'
+      : `has no partner ${DIFFUSION_ROLE_KEYS[missing] ?? missing} in the file`
+  throw new MismatchError(`${lacking}, so its update is unknown: the file is incomplete, save the adapter again.`, place)
 }
 
 function checkFactors(row: DiffusionKindRow, factors: Factors, file: string): void {
@@ -130,6 +145,7 @@ function checkFactors(row: DiffusionKindRow, factors: Factors, file: string): vo
   }
 }
 
+/** Those that are multiplied as matrices. */
 const MATRICES: ReadonlySet<DiffusionRole> = new Set<DiffusionRole>([
   ...(['A', 'B', 'hada1A', 'hada1B', 'hada2A', 'hada2B', 'lokr1A', 'lokr1B', 'lokr2A', 'lokr2B'] as const),
   ...(['gloraA1', 'gloraA2', 'gloraB1', 'gloraB2'] as const),

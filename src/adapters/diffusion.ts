@@ -40,7 +40,8 @@ export async function openDiffusionAdapter(folder: AdapterFolder, name: string):
 function kindOf(modules: readonly AdapterModule[]): string {
   const names = new Set(modules.map(({ kind }) => DIFFUSION_KINDS.find((row) => row.kind === kind)?.name ?? kind))
   const isPlain = modules.every(({ kind, factors }) => kind === 'locon' && !factors.has('mid'))
-  const format = !isPlain ? 'LyCORIS' : modules.some(({ isFlattened }) => isFlattened === true) ? 'kohya' : 'diffusers'
+  const isOfKohya = modules.every(({ factors }) => [...factors.values()].every(({ name }) => name.startsWith('oft_unet_')))
+  const format = isOfKohya ? 'kohya' : !isPlain ? 'LyCORIS' : modules.some(({ isFlattened }) => isFlattened === true) ? 'kohya' : 'diffusers'
   const isDecomposed = modules.some(({ factors }) => factors.has('doraScale') || factors.has('magnitude'))
   return `${format} ${[...names].join(' and ')}${isDecomposed ? ' with DoRA' : ''}`
 }

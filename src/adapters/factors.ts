@@ -33,7 +33,8 @@ export function storedFactor(module: AdapterModule, { whole, a, b, core }: Parti
   return pair
 }
 
-function tucker(core: TensorInfo, out: MatrixView, inputs: MatrixView): Tucker {
+/** A core with its two factors, (ranks x outputs) and (ranks x inputs). @throws MismatchError when they do not fit together */
+export function tucker(core: TensorInfo, out: MatrixView, inputs: MatrixView): Tucker {
   const [outer = 0, inner = 0, ...kernel] = core.shape
   const cols = elementCount(kernel)
   if (kernel.length === 0 || outer !== out.rows || inner !== inputs.rows)

@@ -16,14 +16,22 @@ export interface RowRange {
   readonly count: number
 }
 
-/** Where a module's tensors lie. */
-export interface ModulePlace {
-  /** Its path in the base's own naming. */
-  readonly path: string
+/** Tensors that hold a module, or a part of it. */
+export interface ModulePiece {
   readonly weight: TensorInfo | undefined
   readonly bias: TensorInfo | undefined
-  /** The module is only these rows of both. */
+  /** Only these rows of both are the module's. */
   readonly rows?: RowRange
+  /** Only these rows of the module are in them. */
+  readonly part?: RowRange
+}
+
+/** Where a module's tensors lie. */
+export interface ModulePlace {
+  /** Its path in the base's own naming; of a module in pieces, in the adapter's. */
+  readonly path: string
+  /** At least one; together they are all of the module. */
+  readonly pieces: readonly ModulePiece[]
 }
 
 /** The modules of one part. */
@@ -35,11 +43,11 @@ export class PartNames {
     const modules = new Set([...tensors.keys()].flatMap((name) => /^(.+)\.(?:weight|bias)$/s.exec(name)?.[1] ?? []))
     const [unet, clip] = [otherUnetNames(modules), otherClipNames(modules)]
     for (const path of modules) {
-      const place = { path, weight: tensors.get(`${path}.weight`), bias: tensors.get(`${path}.bias`) }
+      const place = { path, pieces: [{ weight: tensors.get(`${path}.weight`), bias: tensors.get(`${path}.bias`) }] }
       for (const name of new Set([path, unet.get(path) ?? path, clip.get(path) ?? path])) this.add(name, place)
     }
     for (const { module, weight, bias, rows } of fusedClipParts(tensors))
-      this.add(module, { path: module, weight: tensors.get(weight), bias: tensors.get(bias), rows })
+      this.add(module, { path: module, pieces: [{ weight: tensors.get(weight), bias: tensors.get(bias), rows }] })
   }
 
   /**

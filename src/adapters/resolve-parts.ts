@@ -135,7 +135,7 @@ function bind(module: AdapterModule, part: BasePart, names: PartNames | undefine
     )
   const place = names?.find(module.name, module.isFlattened ?? false, from)
   if (place === undefined) throw notFound(module, names)
-  for (const tensor of [place.weight, place.bias])
+  for (const tensor of place.pieces.flatMap(({ weight, bias }) => [weight, bias]))
     if (tensor !== undefined && !isPlainFloat(tensor.dtype))
       throw new UnsupportedError(`the base's ${quoted(tensor.name)} is ${tensor.dtype} (quantized): use the 16-bit base.`, from)
   return bindDiffusionModule(module, place)
@@ -154,12 +154,18 @@ function notFound(module: AdapterModule, names: PartNames | undefined): Mismatch
 
 /** No tensor, or part of one, is changed by two modules. */
 function checkTwice(deltas: readonly Delta[]): void {
-  const taken = new Map<string, string>()
-  for (const { target, module, rows } of deltas) {
-    const key = `${rows?.first ?? ''} ${target}`
-    const other = taken.get(key)
+  const taken = new Map<string, Delta[]>()
+  for (const delta of deltas) {
+    const others = taken.get(delta.target) ?? []
+    const other = others.find((one) => one.module !== delta.module && overlap(one, delta))
     if (other !== undefined)
-      throw new MismatchError(`module ${quoted(module)} would change ${quoted(target)}, which ${quoted(other)} changes already: its keys are in two namings.`)
-    taken.set(key, module)
+      throw new MismatchError(
+        `module ${quoted(delta.module)} would change ${quoted(delta.target)}, which ${quoted(other.module)} changes already: its keys are in two namings.`,
+      )
+    taken.set(delta.target, [...others, delta])
   }
+}
+
+function overlap({ rows: a }: Delta, { rows: b }: Delta): boolean {
+  return a === undefined || b === undefined || (a.first < b.first + b.count && b.first < a.first + a.count)
 }

@@ -11,11 +11,20 @@ export type AdapterNode =
    * one for all. The columns of a row are first put in another order, and back after that: as `order` permutes an array of `shape`.
    */
   | { readonly op: 'rotateColumns'; readonly input: RowProgram; readonly blocks: RowProgram; readonly columns?: ColumnOrder }
+  /** Every `size` rows of `input` become `block · rows`: `blocks` (as many rows as the input, size columns) holds one square block for each. */
+  | { readonly op: 'rotateRows'; readonly input: RowProgram; readonly blocks: RowProgram }
   /**
    * Orthogonal blocks (size x size, one under the other) from skew-symmetric ones: exact, (I − Q)(I + Q)⁻¹, or a series.
-   * `input` has one block in a row: its upper triangle (`skew`), or a matrix whose skew part is meant (`full`).
+   * `input` has one block in a row: its upper triangle (`skew`), or a matrix whose skew part (`full`), or whose difference with its transpose, twice
+   * that (`difference`), is meant. Together: all are shrunk alike when the Frobenius norm of `blocks`, as differences, is larger than `limit`.
    */
-  | { readonly op: 'cayley'; readonly input: RowProgram; readonly size: number; readonly form: CayleyForm }
+  | {
+      readonly op: 'cayley'
+      readonly input: RowProgram
+      readonly size: number
+      readonly form: CayleyForm
+      readonly together?: { readonly limit: number; readonly blocks: RowProgram }
+    }
   /** `input` mirrored at the hyperplane of each row of `vectors` (n x cols) in turn; made orthogonal to those before it first, when asked for. */
   | { readonly op: 'reflectColumns'; readonly input: RowProgram; readonly vectors: RowProgram; readonly orthogonal: boolean }
   /** Rows in groups, the first half of each paired with the second: row i becomes `first(i) · i ∓ second(i) · partner`, the halves as rope has them. */
@@ -63,7 +72,7 @@ export interface ColumnOrder {
 }
 
 export interface CayleyForm {
-  readonly holds: 'skew' | 'full'
+  readonly holds: 'skew' | 'full' | 'difference'
   /** Undefined: exact. */
   readonly series?: {
     /** As PEFT counts them; I is the first. */

@@ -17,4 +17,6 @@ export interface Change {
   readonly keepsTie?: boolean
   /** How the formula sees the base's matrix, where that is not as its rows and columns. */
   readonly seenAs?: SeenAs
+  /** Only these rows of the update are the target's: the module was trained as one, and the base keeps its parts in several tensors. */
+  readonly part?: { readonly first: number; readonly count: number }
 }

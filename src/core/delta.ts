@@ -2,11 +2,12 @@
  * What an adapter does to one tensor of the base, as plain data. Formats (src/adapters) make deltas and know no
  * arithmetic; variants (src/merge) turn them into row programs and know no files.
  */
-import type { CayleyForm, ColumnOrder, MixtureChoice } from './adapter-nodes.js'
+import type { MixtureChoice } from './adapter-nodes.js'
 import type { Activation } from './activations.js'
+import type { Change } from './change.js'
+import type { OtherDelta } from './delta-others.js'
 import type { MatrixView } from './row-program.js'
 import type { TensorInfo } from './tensor-info.js'
-import type { Change } from './change.js'
 import type { CombinedDelta } from './combined-delta.js'
 import type { Factor, LowRank } from './factor.js'
 
@@ -25,10 +26,29 @@ export interface LoraDelta extends Change, LowRank {
   readonly rowsOfA?: MatrixView
 }
 
-/** `W += scale * value`: trained biases of LoRA. */
+/** `W += scale * value`: trained biases of LoRA, trained differences, kernels with a core. */
 export interface SumDelta extends Change {
   readonly variant: 'sum'
-  readonly value: MatrixView
+  readonly value: Factor
+}
+
+/** `W += scale * (W ∘ by)`, one factor per row (rows x 1) or per column (1 x columns / span): LyCORIS' IA³. */
+export interface ModulateDelta extends Change {
+  readonly variant: 'modulate'
+  readonly by: MatrixView
+  /** For how many columns, one after the other, each factor of a column holds: a convolution's kernel. */
+  readonly span: number
+}
+
+/** `W += scale * (W · left · right)`, the inputs of each output mixed, for every place of a kernel alike: LyCORIS' GLoRA. */
+export interface ThroughDelta extends Change {
+  readonly variant: 'through'
+  /** (inputs x rank) */
+  readonly left: MatrixView
+  /** (rank x inputs) */
+  readonly right: MatrixView
+  /** Elements of the kernel that each input has, one after the other; 1 for linear layers. */
+  readonly kernel: number
 }
 
 /** `W += scale * (left ∘ right)`, element by element. */
@@ -159,16 +179,6 @@ export interface PeanutDelta extends Change, LowRank {
   readonly activation: Activation
 }
 
-/** `W + scale * (B · A)`, then every feature made as long as its magnitude. */
-export interface DoraDelta extends Change, LowRank {
-  readonly variant: 'dora'
-  /** One per feature. */
-  readonly magnitude: TensorInfo
-  /** Whether features are rows of the base's matrix, as `features` rows of all its elements, or its columns (Conv1D, embeddings). */
-  readonly along: 'rows' | 'columns'
-  readonly features: number
-}
-
 /** A low-rank update of each matrix of a stack: fused experts. */
 export interface ExpertsDelta extends Change {
   readonly variant: 'experts'
@@ -182,69 +192,8 @@ export interface GroupedDelta extends Change {
   readonly parts: readonly (LowRank | { readonly zeros: number })[]
 }
 
-/** `W ∘ by`, one factor per row (rows x 1) or per column (1 x cols): IA³. */
-export interface RescaleDelta extends Change {
-  readonly variant: 'rescale'
-  readonly by: MatrixView
-  /** For how many rows and columns each factor holds; one unless given (kernels of convolutions). */
-  readonly spread?: { readonly rows: number; readonly cols: number }
-}
-
-/** `W · R₀ᵀ · R₁ᵀ …`, then a factor for each row: rotations of columns. OFT, BOFT. */
-export interface RotateDelta extends Change {
-  readonly variant: 'rotate'
-  readonly rotations: readonly Rotation[]
-  /** (rows x 1) */
-  readonly rowFactors?: MatrixView
-}
-
-/** Orthogonal blocks, one for each piece of a row, or one for all. */
-export interface Rotation {
-  /** One block in each row: core/row-program.ts `cayley`. */
-  readonly blocks: MatrixView
-  readonly size: number
-  readonly form: CayleyForm
-  readonly columns?: ColumnOrder
-}
-
-/** `W · (I − 2 u₀u₀ᵀ) · (I − 2 u₁u₁ᵀ) …`: HRA. */
-export interface ReflectDelta extends Change {
-  readonly variant: 'reflect'
-  /** (mirrors x cols), not normalised. */
-  readonly vectors: MatrixView
-  readonly orthogonal: boolean
-}
-
-/** Pairs of rows, rotated and scaled: RoAd. Angles and lengths of both terms, (n x m) each, row-major one for each row of W, or one for both of a pair. */
-export interface RoadDelta extends Change {
-  readonly variant: 'road'
-  readonly group: number
-  readonly first: { readonly angles: MatrixView; readonly lengths: MatrixView }
-  readonly second: { readonly angles: MatrixView; readonly lengths: MatrixView }
-  readonly shared: boolean
-}
-
-/** The tensor without its smallest singular components, before anything is added: KaSA. */
-export interface TruncateDelta extends Change {
-  readonly variant: 'truncate'
-}
-
-/** The tensor itself, trained as a whole; it may have more rows than the base's. */
-export interface ReplaceDelta extends Change {
-  readonly variant: 'replace'
-  readonly tensor: TensorInfo
-}
-
-/** Some rows, trained as a whole. */
-export interface TokensDelta extends Change {
-  readonly variant: 'tokens'
-  /** Each once. */
-  readonly ids: readonly number[]
-  readonly values: TensorInfo
-}
-
 /** Updates that are added, in any number and from any adapter. */
 export type AdditiveDelta =
   | (LoraDelta | SumDelta | LohaDelta | LokrDelta | HiraDelta | MissDelta | BatDelta | DeloraDelta | ExpertsDelta | GroupedDelta | GridDelta | CombinedDelta)
-  | (SparseDelta | CirculantDelta | RandloraDelta | VbloraDelta | TinyloraDelta | GloraDelta | DeftDelta | PeanutDelta)
-export type Delta = AdditiveDelta | DoraDelta | RescaleDelta | RotateDelta | ReflectDelta | RoadDelta | TruncateDelta | ReplaceDelta | TokensDelta
+  | (SparseDelta | CirculantDelta | RandloraDelta | VbloraDelta | TinyloraDelta | GloraDelta | DeftDelta | PeanutDelta | ModulateDelta | ThroughDelta)
+export type Delta = AdditiveDelta | OtherDelta

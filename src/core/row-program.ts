@@ -88,10 +88,20 @@ export type RowProgram =
   | { readonly op: 'beside'; readonly parts: readonly RowProgram[] }
   /** Row `ids[i]` is row i of `values`; the others are the input's. */
   | { readonly op: 'replaceRows'; readonly input: RowProgram; readonly ids: readonly number[]; readonly values: RowProgram }
-  /** Every row made as long (Euclidean norm) as `lengths` (rows x 1) says: the weight normalisation of DoRA. Shorter ones than `least` count as that long. */
-  | { readonly op: 'rescaleRows'; readonly input: RowProgram; readonly lengths: RowProgram; readonly least?: number }
-  /** The same for columns, `lengths` being (1 x cols). Prepared by one pass over all of the input, row by row. */
-  | { readonly op: 'rescaleColumns'; readonly input: RowProgram; readonly lengths: RowProgram; readonly least?: number }
+  /**
+   * Every row made as long (Euclidean norm) as `lengths` (rows x 1) says: the weight normalisation of DoRA. Shorter ones than `least` count as that
+   * long; `plus` is added to what they are long.
+   */
+  | { readonly op: 'rescaleRows'; readonly input: RowProgram; readonly lengths: RowProgram; readonly least?: number; readonly plus?: number }
+  /** The same for columns, or for each `span` of them, `lengths` being (1 x cols / span). Prepared by one pass over all of the input, row by row. */
+  | {
+      readonly op: 'rescaleColumns'
+      readonly input: RowProgram
+      readonly lengths: RowProgram
+      readonly least?: number
+      readonly plus?: number
+      readonly span?: number
+    }
   /** `changed`, where that is no sum of `base` and something; what has changed is measured, and must be finite where `base` is. */
   | { readonly op: 'become'; readonly base: RowProgram; readonly changed: RowProgram }
   | AdapterNode
@@ -168,7 +178,12 @@ const OPERATIONS: { readonly [O in RowProgram['op']]: Operation<Extract<RowProgr
     group: () => 1,
   },
   rotateColumns: { ...sameShape(), inputs: ({ input, blocks }) => [input, blocks] },
-  cayley: { ...sameShape(), shape: ({ input, size }) => ({ rows: programShape(input).rows * size, cols: size }) },
+  rotateRows: { ...sameShape(), inputs: ({ input, blocks }) => [input, blocks], group: ({ blocks }) => programShape(blocks).cols },
+  cayley: {
+    ...sameShape(),
+    shape: ({ input, size }) => ({ rows: programShape(input).rows * size, cols: size }),
+    inputs: ({ input, together }) => (together === undefined ? [input] : [input, together.blocks]),
+  },
   reflectColumns: { ...sameShape(), inputs: ({ input, vectors }) => [input, vectors] },
   rotatePairs: { ...sameShape(), inputs: ({ input, first, second }) => [input, first, second], group: ({ group }) => group },
   circulant: {

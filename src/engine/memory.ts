@@ -137,6 +137,10 @@ function scratchBytes(program: RowProgram, rows: number): number {
       const { rows: blockRows, cols: size } = programShape(program.blocks)
       return scratchBytes(program.input, rows) + keptBytes(program.blocks) + blockRows * size * 4 + rows * size * 8 + cols * 4
     }
+    case 'rotateRows': {
+      const { cols: size } = programShape(program.blocks)
+      return 3 * size * (cols + 8) * 4 + scratchBytes(program.input, size) + keptBytes(program.blocks)
+    }
     case 'cayley':
       return (rows + program.size) * (programShape(program.input).cols + program.size) * 4 + program.size ** 2 * 32 + scratchBytes(program.input, rows)
     case 'reflectColumns':

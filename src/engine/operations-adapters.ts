@@ -105,22 +105,22 @@ export function evaluateReplaceRows(bench: Bench, { input, ids, values }: Node<'
   })
 }
 
-export function evaluateRescaleRows(bench: Bench, { input, lengths, least }: Node<'rescaleRows'>, first: number, into: Float32Array): void {
+export function evaluateRescaleRows(bench: Bench, { input, lengths, least, plus }: Node<'rescaleRows'>, first: number, into: Float32Array): void {
   const { cols } = programShape(input)
   bench.rows(input, first, into)
   bench.borrowFloats(into.length / cols, (wanted) => {
     bench.rows(lengths, first, wanted)
-    rescaleRows(into, wanted, cols, least)
+    rescaleRows(into, wanted, cols, least, plus)
   })
 }
 
 export function evaluateRescaleColumns(bench: Bench, program: Node<'rescaleColumns'>, first: number, into: Float32Array): void {
-  const { input, lengths, least } = program
+  const { input, lengths, least, plus, span = 1 } = program
   const { cols } = programShape(input)
   const factors = bench.kept(program, cols, (factor) => {
-    const sums = new Float64Array(cols)
-    panels(bench, input, (values) => addColumnSquares(values, sums))
-    columnFactors(sums, whole(bench, lengths), factor, least)
+    const sums = new Float64Array(cols / span)
+    panels(bench, input, (values) => addColumnSquares(values, sums, span))
+    columnFactors(sums, whole(bench, lengths), factor, least, plus)
   })
   bench.rows(input, first, into)
   multiply(into, factors, cols, 'columns')

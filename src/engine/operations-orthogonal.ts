@@ -4,19 +4,50 @@
  */
 import { permutedRow } from '../core/row-order.js'
 import { programShape } from '../core/row-program.js'
-import { cayley, mirrors, orthonormalColumns, reflectRows } from '../merge/orthogonal.js'
+import { cayley, differenceSquares, mirrors, orthonormalColumns, reflectRows } from '../merge/orthogonal.js'
 import { smallestEigenvectors } from '../merge/smallest-components.js'
 import { panels, whole, type Bench, type Node } from './operations-adapters.js'
 
-export function evaluateCayley(bench: Bench, { input, size, form }: Node<'cayley'>, first: number, into: Float32Array): void {
+export function evaluateCayley(bench: Bench, program: Node<'cayley'>, first: number, into: Float32Array): void {
+  const { input, size, form } = program
   const { cols } = programShape(input)
   const block = size * size
+  const by = shrinking(bench, program)
   const [from, to] = [Math.floor(first / size), Math.ceil((first + into.length / size) / size)]
   bench.borrowFloats((to - from) * (cols + block), (buffer) => {
     const [values, blocks] = [buffer.subarray(0, (to - from) * cols), buffer.subarray((to - from) * cols)]
     bench.rows(input, from, values)
-    for (let i = 0; i < to - from; i++) cayley(values.subarray(i * cols, (i + 1) * cols), size, form, blocks.subarray(i * block, (i + 1) * block))
+    for (let i = 0; i < to - from; i++) cayley(values.subarray(i * cols, (i + 1) * cols), size, form, blocks.subarray(i * block, (i + 1) * block), by)
     into.set(blocks.subarray((first - from * size) * size, (first - from * size) * size + into.length))
+  })
+}
+
+/** What blocks are multiplied with so that all together are no longer than they may be. */
+function shrinking(bench: Bench, program: Node<'cayley'>): number {
+  const { together, size } = program
+  if (together === undefined) return 1
+  return bench.prepared(program, () => {
+    let squares = 0
+    panels(bench, together.blocks, (rows) => (squares += differenceSquares(rows, size)))
+    const norm = Math.sqrt(squares) + 1e-8 // as LyCORIS and sd-scripts have it
+    return { by: norm > together.limit ? together.limit / norm : 1 }
+  }).by
+}
+
+/** Whole blocks at once: each is a product of a small square matrix and as many rows. */
+export function evaluateRotateRows(bench: Bench, { input, blocks }: Node<'rotateRows'>, first: number, into: Float32Array): void {
+  const { cols } = programShape(input)
+  const { cols: size } = programShape(blocks)
+  const turns = whole(bench, blocks)
+  const [low, end] = [first - (first % size), first + into.length / cols]
+  bench.borrowFloats(2 * size * cols, (buffer) => {
+    const [before, after] = [buffer.subarray(0, size * cols), buffer.subarray(size * cols)]
+    for (let row = low; row < end; row += size) {
+      bench.rows(input, row, before)
+      bench.arithmetic.lowRank(turns.subarray(row * size, (row + size) * size), before, 1, size, cols, after)
+      const [from, to] = [Math.max(first, row), Math.min(end, row + size)]
+      into.set(after.subarray((from - row) * cols, (to - row) * cols), (from - first) * cols)
+    }
   })
 }
 

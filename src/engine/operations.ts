@@ -23,6 +23,7 @@ import {
   evaluateReflectColumns,
   evaluateRotateColumns,
   evaluateRotatePairs,
+  evaluateRotateRows,
 } from './operations-orthogonal.js'
 import { evaluatePermuteRows, evaluateSliceRows } from './operations-rows.js'
 import { evaluateCirculant, evaluateMixture, evaluateScatter, evaluateTransposedProduct } from './operations-sparse.js'
@@ -51,6 +52,7 @@ const OPERATIONS: { readonly [O in Exclude<RowProgram['op'], Own>]: Operation<No
   become: evaluateBecome,
   beside: evaluateBeside,
   rotateColumns: evaluateRotateColumns,
+  rotateRows: evaluateRotateRows,
   cayley: evaluateCayley,
   reflectColumns: evaluateReflectColumns,
   rotatePairs: evaluateRotatePairs,

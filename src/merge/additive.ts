@@ -9,7 +9,7 @@ import { rowRange, transpose } from '../core/row-maps.js'
 import type { MixtureChoice } from '../core/adapter-nodes.js'
 import { inRows, programShape, transposed, type MatrixView, type RowProgram } from '../core/row-program.js'
 import { combinedFactors, truncatedSum } from './combined-programs.js'
-import { all, beside, broadcast, factor, lowRank, repeated, scaled, stack, view, viewRows } from './parts.js'
+import { all, beside, broadcast, factor, identity, lowRank, repeated, scaled, stack, view, viewRows } from './parts.js'
 
 type Of<V extends Delta['variant']> = Extract<Delta, { variant: V }>
 
@@ -31,7 +31,15 @@ export const ADDITIVE: { readonly [V in AdditiveDelta['variant']]: (delta: Of<V>
     const product: RowProgram = isPlain ? lowRank({ B, A }, scale) : { op: 'product', B: times(B, rowsOfB), A: times(A, rowsOfA), scale }
     return rowOrders.reduce<RowProgram>((input, { shape, order }) => ({ op: 'permuteRows', input, shape, order }), product)
   },
-  sum: ({ value }, { scale }) => scaled(view(value), scale),
+  sum: ({ value }, { scale }) => scaled(factor(value), scale),
+  modulate: ({ by, span }, { scale, base }) => {
+    const factors: RowProgram = span === 1 ? view(by) : { op: 'kron', left: view(by), right: all(1, 1, span) }
+    return scaled({ op: 'multiply', left: base, right: factors }, scale)
+  },
+  through: ({ left, right, kernel }, { scale, base }) => {
+    const wide = (matrix: MatrixView): RowProgram => (kernel === 1 ? view(matrix) : { op: 'kron', left: view(matrix), right: identity(kernel) })
+    return { op: 'product', B: { op: 'product', B: base, A: wide(left), scale: 1 }, A: wide(right), scale }
+  },
   loha: ({ left, right }, { scale }) => scaled({ op: 'multiply', left: factor(left), right: factor(right) }, scale),
   lokr: ({ left, right }, { scale }) => {
     const first = factor(left)

@@ -8,10 +8,12 @@ import type { CayleyForm } from '../core/adapter-nodes.js'
 
 /**
  * One block: `into` (size x size) becomes the orthogonal matrix of `values`.
- * @param values  the upper triangle row by row, without diagonal (`skew`), or size x size, whose half difference with its transpose is meant (`full`)
+ * @param values  the upper triangle row by row, without diagonal (`skew`), or size x size, whose difference with its transpose, or half of it, is meant
+ * @param by      what the skew-symmetric block is multiplied with first
  */
-export function cayley(values: Float32Array, size: number, { holds, series, limit, inverse = false }: CayleyForm, into: Float32Array): void {
-  const Q = holds === 'skew' ? fromTriangle(values, size) : skewPart(values, size)
+export function cayley(values: Float32Array, size: number, { holds, series, limit, inverse = false }: CayleyForm, into: Float32Array, by = 1): void {
+  const Q = holds === 'skew' ? fromTriangle(values, size) : skewPart(values, size, holds === 'full' ? 0.5 : 1)
+  if (by !== 1) for (let i = 0; i < Q.length; i++) Q[i]! *= by
   if (limit !== undefined) shorten(Q, limit)
   if (inverse) for (let i = 0; i < Q.length; i++) Q[i] = -Q[i]!
   into.set(series === undefined ? exactCayley(Q, size) : cayleySeries(Q, size, series.terms, series.halvesLast))
@@ -30,10 +32,18 @@ function fromTriangle(values: Float32Array, size: number): Float64Array {
   return Q
 }
 
-function skewPart(values: Float32Array, size: number): Float64Array {
+function skewPart(values: Float32Array, size: number, by: number): Float64Array {
   const Q = new Float64Array(size * size)
-  for (let i = 0; i < size; i++) for (let j = 0; j < size; j++) Q[i * size + j] = 0.5 * (values[i * size + j]! - values[j * size + i]!)
+  for (let i = 0; i < size; i++) for (let j = 0; j < size; j++) Q[i * size + j] = by * (values[i * size + j]! - values[j * size + i]!)
   return Q
+}
+
+/** Sum of squares of the differences of blocks (size x size, one in a row each) with their transposes. */
+export function differenceSquares(rows: Float32Array, size: number): number {
+  let squares = 0
+  for (let start = 0; start < rows.length; start += size * size)
+    for (let i = 0; i < size; i++) for (let j = 0; j < i; j++) squares += 2 * (rows[start + i * size + j]! - rows[start + j * size + i]!) ** 2
+  return squares
 }
 
 function shorten(Q: Float64Array, limit: number): void {

@@ -4,12 +4,13 @@
  *
  * Law: PEFT 0.21.2 tuners/<type>/layer.py `merge`.
  */
-import type { AdditiveDelta, Delta, DoraDelta, RoadDelta } from '../core/delta.js'
+import type { Delta } from '../core/delta.js'
+import type { DoraDelta, OtherDelta, RoadDelta, Rotation } from '../core/delta-others.js'
 import { inRows, programShape, rowsOf, transposed, type MatrixView, type RowProgram } from '../core/row-program.js'
 import { all, view } from './parts.js'
 
 type Of<V extends Delta['variant']> = Extract<Delta, { variant: V }>
-export type OtherVariant = Exclude<Delta['variant'], AdditiveDelta['variant']>
+export type OtherVariant = OtherDelta['variant']
 
 /** Those that change what the others, and sums, begin with. */
 export const FIRST: ReadonlySet<Delta['variant']> = new Set<Delta['variant']>(['replace', 'truncate'])
@@ -18,20 +19,34 @@ export const OTHERS: { readonly [V in OtherVariant]: (delta: Of<V>, before: RowP
   replace: ({ tensor }) => view(rowsOf(tensor)),
   truncate: ({ rank }, before) => ({ op: 'dropSmallest', input: before, count: rank }),
   dora,
+  magnitude: ({ magnitudes, along, span, plus }, before) => {
+    const lengths = view(magnitudes)
+    return along === 'rows' ? { op: 'rescaleRows', input: before, lengths, plus } : { op: 'rescaleColumns', input: before, lengths, plus, span }
+  },
   rescale: ({ by, spread }, before) => {
     const right: RowProgram = spread === undefined ? view(by) : { op: 'kron', left: view(by), right: all(1, spread.rows, spread.cols) }
     return { op: 'multiply', left: before, right }
   },
-  rotate: ({ rotations, rowFactors }, before) => {
-    const rotated = rotations.reduce<RowProgram>((input, { blocks, size, form, columns }) => {
-      const cayley: RowProgram = { op: 'cayley', input: view(blocks), size, form }
-      return { op: 'rotateColumns', input, blocks: cayley, ...(columns === undefined ? {} : { columns }) }
+  rotate: ({ rotations, factors }, before) => {
+    const rotated = rotations.reduce<RowProgram>((input, rotation) => {
+      const { columns } = rotation
+      return { op: 'rotateColumns', input, blocks: cayley(rotation), ...(columns === undefined ? {} : { columns }) }
     }, before)
-    return rowFactors === undefined ? rotated : { op: 'multiply', left: rotated, right: view(rowFactors) }
+    return times(rotated, factors)
   },
+  rotateRows: ({ rotation, factors }, before) => times({ op: 'rotateRows', input: before, blocks: cayley(rotation) }, factors),
   reflect: ({ vectors, orthogonal }, before) => ({ op: 'reflectColumns', input: before, vectors: view(vectors), orthogonal }),
   road,
   tokens: ({ ids, values }, before) => ({ op: 'replaceRows', input: before, ids, values: view(rowsOf(values)) }),
+}
+
+function cayley({ blocks, size, form, together }: Rotation): RowProgram {
+  const node = { op: 'cayley' as const, input: view(blocks), size, form }
+  return together === undefined ? node : { ...node, together: { limit: together.limit, blocks: view(together.blocks) } }
+}
+
+function times(program: RowProgram, factors: MatrixView | undefined): RowProgram {
+  return factors === undefined ? program : { op: 'multiply', left: program, right: view(factors) }
 }
 
 function dora({ B, A, scale, magnitude, along, features }: DoraDelta, before: RowProgram): RowProgram {

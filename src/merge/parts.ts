@@ -21,6 +21,11 @@ export function all(value: number, rows: number, cols: number): RowProgram {
   return { op: 'fill', rows, cols, value }
 }
 
+/** Ones on the diagonal, zeros elsewhere. */
+export function identity(size: number): RowProgram {
+  return { op: 'values', rows: size, cols: size, values: Array.from({ length: size * size }, (_, i) => (i % (size + 1) === 0 ? 1 : 0)) }
+}
+
 /** `program` again and again: `down` times one under the other, `across` times side by side. */
 export function repeated(program: RowProgram, down: number, across: number): RowProgram {
   return down === 1 && across === 1 ? program : { op: 'kron', left: all(1, down, across), right: program }
@@ -62,7 +67,7 @@ export function viewRows(matrix: MatrixView, first: number, rows: number): Matri
 /** The base as a formula sees it. */
 export function seen(base: RowProgram, as: SeenAs | undefined): RowProgram {
   if (as === undefined) return base
-  return as.transposed ? transpose(base) : inRows(base, as)
+  return as.transposed ? transpose(inRows(base, { rows: as.cols, cols: as.rows })) : inRows(base, as)
 }
 
 /** What a formula gives, as the base lies. */

@@ -74,25 +74,26 @@ export function kron(left: Float32Array, leftCols: number, right: Float32Array, 
 }
 
 /** Makes each row as long as `lengths` says: squares are added in f64 from left to right, the root is rounded once, then fround(length / norm) is the factor; zeros stay zeros. */
-export function rescaleRows(into: Float32Array, lengths: Float32Array, cols: number, least = 0): void {
+export function rescaleRows(into: Float32Array, lengths: Float32Array, cols: number, least = 0, plus = 0): void {
   for (let row = 0; row < lengths.length; row++) {
     let squares = 0
     for (let i = row * cols; i < (row + 1) * cols; i++) squares += into[i]! * into[i]!
-    const factor = lengthFactor(lengths[row]!, squares, least)
+    const factor = lengthFactor(lengths[row]!, squares, least, plus)
     for (let i = row * cols; i < (row + 1) * cols; i++) into[i] = Math.fround(into[i]! * factor)
   }
 }
 
-/** Adds the squares of some rows to the sums of their columns, row by row: the rows of a matrix in order give the same sums however they are cut. */
-export function addColumnSquares(rows: Float32Array, sums: Float64Array): void {
-  for (let i = 0; i < rows.length; i++) sums[i % sums.length]! += rows[i]! * rows[i]!
+/** Adds the squares of some rows to the sums of their columns, or of each `span` of them, row by row: the rows of a matrix in order give the same sums however they are cut. */
+export function addColumnSquares(rows: Float32Array, sums: Float64Array, span = 1): void {
+  for (let i = 0, sum = 0; i < rows.length; sum = (sum + 1) % sums.length) for (const end = i + span; i < end; i++) sums[sum]! += rows[i]! * rows[i]!
 }
 
-/** The factor of each column, from the sums of its squares, as {@link rescaleRows} has it for rows. */
-export function columnFactors(sums: Float64Array, lengths: Float32Array, into: Float32Array, least = 0): void {
-  for (let col = 0; col < into.length; col++) into[col] = lengthFactor(lengths[col]!, sums[col]!, least)
+/** The factor of each column, from the sums of squares of each `into.length / sums.length` columns, as {@link rescaleRows} has it for rows. */
+export function columnFactors(sums: Float64Array, lengths: Float32Array, into: Float32Array, least = 0, plus = 0): void {
+  const span = into.length / sums.length
+  sums.forEach((squares, i) => into.fill(lengthFactor(lengths[i]!, squares, least, plus), i * span, (i + 1) * span))
 }
 
-function lengthFactor(length: number, squares: number, least: number): number {
-  return squares === 0 ? 0 : Math.fround(length / Math.fround(Math.max(Math.sqrt(squares), least)))
+function lengthFactor(length: number, squares: number, least: number, plus: number): number {
+  return squares === 0 ? 0 : Math.fround(length / Math.fround(Math.max(Math.sqrt(squares), least) + plus))
 }

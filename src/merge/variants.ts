@@ -80,7 +80,9 @@ function isAdditive(delta: Delta): delta is AdditiveDelta {
 function additive(delta: AdditiveDelta, weight: number, base: RowProgram, tensor: Context['tensor']): RowProgram {
   const row = ADDITIVE[delta.variant] as (delta: AdditiveDelta, context: Context) => RowProgram // each row takes its own kind of delta
   const context = { scale: effectiveScale(delta, weight), base: seen(base, delta.seenAs), tensor }
-  return asStored(row(delta, context), delta.seenAs, programShape(base))
+  const update = row(delta, context)
+  const own = delta.part === undefined ? update : rowRange(update, delta.part.first, delta.part.count)
+  return asStored(own, delta.seenAs, programShape(base))
 }
 
 function other(delta: Delta, before: RowProgram): RowProgram {
