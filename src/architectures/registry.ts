@@ -40,6 +40,12 @@ import { qwen3, qwen3moe } from './families/qwen3.js'
 import { qwen2vl, qwen3vl, qwen3vlmoe } from './families/vision-text.js'
 import { lfm2, lfm2moe } from './families/lfm2.js'
 import { mamba, mamba2 } from './families/mamba.js'
+import { t5, t5Encoder } from './families/t5.js'
+import { bamba, graniteHybrid, graniteHybridDense, graniteHybridMoe } from './families/granite-hybrid.js'
+import { nemotronH, nemotronHMoe, nemotronPuzzle } from './families/nemotron-h.js'
+import { falconH1 } from './families/falcon-h1.js'
+import { jamba } from './families/jamba.js'
+import { plamo2, plamo3 } from './families/plamo.js'
 import { mistral3 } from './families/mistral3.js'
 import { llama4 } from './families/llama4.js'
 import { ernie, ernieMoe, paddleOcr } from './families/ernie.js'
@@ -67,6 +73,8 @@ export const FAMILIES: readonly ArchitectureDefinition[] = [
   ...[dots1, mellum, minimaxM2],
   ...[codeshell, jais2, maincoder, minicpm3, orion, pangu, plm, qwen, refact, xverse],
   ...[mamba, mamba2, lfm2, lfm2moe],
+  ...[graniteHybrid, graniteHybridDense, graniteHybridMoe, bamba, nemotronH, nemotronHMoe, nemotronPuzzle, falconH1, jamba, plamo2, plamo3],
+  ...[t5, t5Encoder],
   ...[bert, distilBert, roberta, xlmRoberta, nomicBert, nomicBertMoe, modernBert, neoBert, jinaBert2, euroBert, llamaEmbed, gemmaEmbedding],
 ]
 

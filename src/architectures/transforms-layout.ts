@@ -38,7 +38,7 @@ export const LAYOUT_TRANSFORMS = {
   asColumn: each((tensor) => reshaped(tensor, [...tensor.shape, 1])),
   /** A norm as one row per group of the state. */
   byGroups: each((tensor, { config }) => {
-    const groups = optionalUint(config, 'n_groups') ?? 1
+    const groups = optionalUint(config, 'n_groups', 'mamba_n_groups') ?? 1
     const elements = elementCount(tensor.shape)
     if (elements % groups !== 0) throw uneven(tensor, elements, groups)
     return reshaped(tensor, [groups, elements / groups])

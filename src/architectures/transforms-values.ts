@@ -9,6 +9,9 @@ export const VALUE_TRANSFORMS = {
   addOne: each((tensor) => ({ ...tensor, program: { op: 'addConstant', input: tensor.program, value: 1 } })),
   /** The same where a bias goes with them, which stays. */
   addOneToWeight: each((tensor) => (tensor.source.endsWith('.bias') ? tensor : { ...tensor, program: { op: 'addConstant', input: tensor.program, value: 1 } })),
+  /** The same for PLaMo's norms behind a part, which begin smaller. */
+  addFifth: each((tensor) => ({ ...tensor, program: { op: 'addConstant', input: tensor.program, value: Math.fround(1 / 5) } })),
+  addSmallerFifth: each((tensor) => ({ ...tensor, program: { op: 'addConstant', input: tensor.program, value: Math.fround(1 / 5 ** 1.5) } })),
   /** -(e^x): the decay of state-space layers, which are stored as its logarithm. */
   negExp: each((tensor) => ({ ...tensor, program: { op: 'apply', input: tensor.program, function: 'negExp' } })),
   /** Left out when all of it is zero: biases that a class has and a checkpoint does not use. */

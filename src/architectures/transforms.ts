@@ -6,13 +6,20 @@
 import type { Config } from './config.js'
 import { LINEAR_ATTENTION_TRANSFORMS } from './transforms-linear-attention.js'
 import { LAYOUT_TRANSFORMS } from './transforms-layout.js'
+import { MULTIPLIER_TRANSFORMS } from './transforms-multipliers.js'
 import { PROJECTION_TRANSFORMS } from './transforms-projections.js'
 import { VALUE_TRANSFORMS } from './transforms-values.js'
 
 /** A tensor on its way from the checkpoint to the file. */
 export type { TensorProgram, Transform, TransformContext } from './transform.js'
 
-export const TRANSFORMS = { ...LAYOUT_TRANSFORMS, ...PROJECTION_TRANSFORMS, ...LINEAR_ATTENTION_TRANSFORMS, ...VALUE_TRANSFORMS } as const
+export const TRANSFORMS = {
+  ...LAYOUT_TRANSFORMS,
+  ...PROJECTION_TRANSFORMS,
+  ...LINEAR_ATTENTION_TRANSFORMS,
+  ...MULTIPLIER_TRANSFORMS,
+  ...VALUE_TRANSFORMS,
+} as const
 
 /** A word of the vocabulary. */
 export type TransformName = keyof typeof TRANSFORMS

@@ -22,7 +22,8 @@ function ownHeadDim(config: Config): number | undefined {
 /** A factor that is written unless it is zero. */
 const factor = (key: string) => (config: Config) => optionalFloat(config, key) || undefined
 
-const HPARAMS: readonly HparamRow[] = [
+/** What all Granite models have. */
+export const GRANITE_HPARAMS: readonly HparamRow[] = [
   ...withRow(withRow(LLAMA_HPARAMS, ['attention.key_length', 'u32', ownHeadDim]), ['attention.value_length', 'u32', ownHeadDim]),
   ['attention.scale', 'f32', factor('attention_multiplier')],
   ['embedding_scale', 'f32', factor('embedding_multiplier')],
@@ -30,8 +31,16 @@ const HPARAMS: readonly HparamRow[] = [
   ['logit_scale', 'f32', factor('logits_scaling')],
 ]
 
+/** Of the experts that all tokens share. */
+export const SHARED_LENGTH: HparamRow = [
+  'expert_shared_feed_forward_length',
+  'u32',
+  (config) => (config.values.get('shared_intermediate_size') === 0 ? undefined : optionalUint(config, 'shared_intermediate_size')),
+]
+
 const FACTORS = { embedding_multiplier: 1, logits_scaling: 1, residual_multiplier: 1, attention_multiplier: 1 }
-const DEFAULTS = {
+/** What transformers fills in for them. */
+export const GRANITE_DEFAULTS = {
   missing: { max_position_embeddings: 2048, rms_norm_eps: 1e-6, rope_theta: 10000, ...FACTORS },
   derived: ALL_HEADS,
 } as const
@@ -40,8 +49,8 @@ export const granite = defineArchitecture({
   gguf: 'granite',
   huggingFace: ['GraniteForCausalLM'],
   modelType: 'granite',
-  defaults: { granite: DEFAULTS },
-  hparams: HPARAMS,
+  defaults: { granite: GRANITE_DEFAULTS },
+  hparams: GRANITE_HPARAMS,
   tensors: [...ENDS, ...NORMS, ...ROPE_ATTENTION, ...GATED_MLP],
   extras: [ropeFactorsLlama3],
   tokenizer: 'llama',
@@ -52,17 +61,10 @@ export const graniteMoe = defineArchitecture({
   huggingFace: ['GraniteMoeForCausalLM', 'GraniteMoeSharedForCausalLM'],
   modelType: 'granitemoe',
   defaults: {
-    granitemoe: { ...DEFAULTS, missing: { ...DEFAULTS.missing, num_experts_per_tok: 2 } },
-    granitemoeshared: { ...DEFAULTS, missing: { ...DEFAULTS.missing, num_experts_per_tok: 2 } },
+    granitemoe: { ...GRANITE_DEFAULTS, missing: { ...GRANITE_DEFAULTS.missing, num_experts_per_tok: 2 } },
+    granitemoeshared: { ...GRANITE_DEFAULTS, missing: { ...GRANITE_DEFAULTS.missing, num_experts_per_tok: 2 } },
   },
-  hparams: [
-    ...HPARAMS,
-    [
-      'expert_shared_feed_forward_length',
-      'u32',
-      (config) => (config.values.get('shared_intermediate_size') === 0 ? undefined : optionalUint(config, 'shared_intermediate_size')),
-    ],
-  ],
+  hparams: [...GRANITE_HPARAMS, SHARED_LENGTH],
   tensors: [
     ...[...ENDS, ...NORMS, ...ROPE_ATTENTION],
     ['model.layers.{block}.block_sparse_moe.router.layer', 'ffnGateInp'],

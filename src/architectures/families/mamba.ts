@@ -5,7 +5,7 @@
  */
 import { FormatError } from '../../core/errors.js'
 import type { Config } from '../config.js'
-import { defineArchitecture } from '../define.js'
+import { defineArchitecture, type TensorRow } from '../define.js'
 import { blockCount, hiddenSize, optionalFloat, optionalUint } from '../dimensions.js'
 import type { HparamRow } from '../hparams.js'
 
@@ -63,6 +63,17 @@ export const mamba = defineArchitecture({
   tokenizer: 'mamba',
 })
 
+/** The state-space part of a layer, as all families on Mamba 2 have it. @param path  of the module */
+export const mamba2Mixer = (path: string): TensorRow[] => [
+  [`${path}.in_proj`, 'ssmIn', 'bias?'],
+  [`${path}.conv1d`, 'ssmConv1d', 'squeeze', 'bias?'],
+  [`${path}.dt_bias`, 'ssmDt', 'exactBias'],
+  [`${path}.A_log`, 'ssmA', 'bare', 'asColumn', 'negExp'],
+  [`${path}.D`, 'ssmD', 'bare', 'asColumn'],
+  [`${path}.norm`, 'ssmNorm', 'byGroups'],
+  [`${path}.out_proj`, 'ssmOut', 'bias?'],
+]
+
 const wide = (config: Config): number =>
   optionalUint(config, 'mamba_d_ssm', 'intermediate_size', 'd_inner') ?? (optionalUint(config, 'mamba_expand', 'expand') ?? 2) * hiddenSize(config)
 
@@ -84,13 +95,7 @@ export const mamba2 = defineArchitecture({
     ['backbone.norm_f', 'outputNorm'],
     ['lm_head', 'output', 'tied'],
     ['backbone.layers.{block}.norm', 'attnNorm'],
-    ['backbone.layers.{block}.mixer.in_proj', 'ssmIn', 'bias?'],
-    ['backbone.layers.{block}.mixer.conv1d', 'ssmConv1d', 'squeeze', 'bias?'],
-    ['backbone.layers.{block}.mixer.dt_bias', 'ssmDt', 'exactBias'],
-    ['backbone.layers.{block}.mixer.A_log', 'ssmA', 'bare', 'asColumn', 'negExp'],
-    ['backbone.layers.{block}.mixer.D', 'ssmD', 'bare', 'asColumn'],
-    ['backbone.layers.{block}.mixer.norm', 'ssmNorm', 'byGroups'],
-    ['backbone.layers.{block}.mixer.out_proj', 'ssmOut', 'bias?'],
+    ...mamba2Mixer('backbone.layers.{block}.mixer'),
   ],
   prefixes: [
     ['backbone.', 'backbone.'],
