@@ -112,6 +112,24 @@ describe('a diffusion pipeline', () => {
       assert.deepEqual(readFileSync(join(out, name)), readFileSync(join(base, name)), name)
   })
 
+  it('combines several adapters as the model alone does', async (t) => {
+    const folder = workspace(t)
+    writePipeline(join(folder, 'sdxl'))
+    const adapters = [4, 5].map((seed) => {
+      const path = join(folder, `${seed}.safetensors`)
+      writeSafetensors(path, loraTensors(MODULES.slice(0, 1), undefined, seed))
+      return { path, weight: seed / 4 }
+    })
+    const unet = async (base: string, combine: MergeOptions['combine']): Promise<Buffer> => {
+      const out = join(folder, `${base}-${combine}`)
+      await execute(await planMerge({ base: join(folder, base), adapters, out, combine }))
+      return readFileSync(join(out, base === 'sdxl' ? 'unet' : '.', 'diffusion_pytorch_model.safetensors'))
+    }
+    const [whole, alone, sum] = [await unet('sdxl', 'linear'), await unet('sdxl/unet', 'linear'), await unet('sdxl', 'sum')]
+    assert.deepEqual(whole, alone)
+    assert.notDeepEqual(whole, sum)
+  })
+
   it('takes several adapters with weights, each into what it touches', async (t) => {
     const folder = workspace(t)
     writePipeline(join(folder, 'sdxl'))

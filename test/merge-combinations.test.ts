@@ -7,10 +7,11 @@ import { MismatchError, UnsupportedError, UsageError } from '../src/core/errors.
 import { execute, planGguf, planMerge, type AdapterOption, type MergeOptions } from '../src/index.js'
 import { assertClose } from './support/close.js'
 import { FIXTURES } from './support/paths.js'
-import { readSafetensors, valuesOf, type PlainTensor } from './support/plain-tensors.js'
+import { readSafetensors, valuesOf, writeSafetensors, type PlainTensor } from './support/plain-tensors.js'
 import { refused } from './support/refused.js'
+import { runCli, runCliOk } from './support/run-cli.js'
 import { smallLlamaModules, writeSmallLlama } from './support/small-llama.js'
-import { writeAdapter } from './support/tiny-models.js'
+import { writeAdapter, writeSideFiles } from './support/tiny-models.js'
 import { workspace } from './support/workspace.js'
 
 type Wishes = Partial<MergeOptions>
@@ -169,13 +170,43 @@ describe('combinations of adapters', () => {
     const base = writeSmallLlama(folder, () => 'F32')
     const modules = smallLlamaModules(0, 'q_proj')
     const [a, b] = [1, 2].map((seed) => ({ path: writeAdapter(join(folder, `a${seed}`), { modules, seed, factor: 0.3 }) })) as [AdapterOption, AdapterOption]
-    const { writeSafetensors } = await import('./support/plain-tensors.js')
     const head = readSafetensors(base).get('lm_head.weight') ?? assert.fail()
     const values = new Uint8Array(head.bytes.length).fill(0x3e)
     const tensors = { ...Object.fromEntries(readSafetensors(a.path)), 'base_model.model.lm_head.weight': { ...head, bytes: values } }
     writeSafetensors(join(a.path, 'adapter_model.safetensors'), tensors)
     const ours = await merged(join(folder, 'out'), base, [a, b], { combine: 'ties', density: 0.5 })
     assert.deepEqual(ours.get('lm_head.weight')?.bytes, values)
+  })
+})
+
+describe('commands with --combine', () => {
+  it('say in receipts and plans what was done, and end with the codes of their errors', async (t) => {
+    const folder = workspace(t)
+    const { base, adapters } = threeAdapters(folder)
+    const typed = adapters.slice(0, 2).map(({ path, weight }) => `${path}@${weight}`)
+    const out = join(folder, 'out.safetensors')
+    const options = ['--combine', 'TIES', '--density', '0.5', '--majority_sign', 'frequency']
+    const { stdout } = await runCliOk('lora-merge', [base, ...typed, out, ...options, '--json'])
+    assert.match(stdout, /the largest 50 % of each, where their signs agree \(ties, majority by frequency\)/)
+    const receipt = JSON.parse(readFileSync(`${out}.receipt.json`, 'utf8')) as { options: Record<string, unknown> }
+    assert.deepEqual([receipt.options['combine'], receipt.options['density'], receipt.options['majoritySign']], ['ties', 0.5, 'frequency'])
+    const planned = await runCliOk('to-gguf', [
+      base,
+      ...typed.flatMap((one) => ['--adapter', one]),
+      '--no-vocab',
+      '--dry-run',
+      '--combine',
+      'svd',
+      '--svd-rank',
+      '3',
+    ])
+    assert.match(planned.stdout, /cut to its 3 largest singular components/)
+    for (const [code, wrong] of [
+      [4, ['--combine', 'dare_linear']],
+      [2, ['--combine', 'ties']],
+      [2, ['--svd-rank', '3']],
+    ] as const)
+      assert.equal((await runCli('lora-merge', [base, ...typed, join(folder, 'x'), ...wrong])).code, code, wrong.join(' '))
   })
 })
 
@@ -190,8 +221,6 @@ describe('combinations of adapters that are refused', () => {
       await assert.rejects(attempt, refused(MismatchError, new RegExp(`has ranks \\d and \\d in the adapters: --combine ${wishes.combine} .*use sum or svd`)))
     }
     const ia3 = { path: join(folder, 'ia3') }
-    const { writeSafetensors } = await import('./support/plain-tensors.js')
-    const { writeSideFiles } = await import('./support/tiny-models.js')
     writeSideFiles(ia3.path, {
       'adapter_config.json': { peft_type: 'IA3', task_type: 'CAUSAL_LM', target_modules: ['v_proj'], feedforward_modules: [], fan_in_fan_out: false },
     })

@@ -161,13 +161,15 @@ function scratchBytes(program: RowProgram, rows: number): number {
       const { rows: height } = programShape(program)
       return height * cols * 12 + keptBytes(program.left) + PANEL_ELEMENTS * 4 + scratchBytes(program.right, Math.ceil(PANEL_ELEMENTS / cols))
     }
-    case 'prunedSum':
-      // every part, what ranking one takes, and the sum
-      return program.parts.reduce((sum, { input }) => sum + keptBytes(input), 0) + elementsOf(program) * 20
+    case 'prunedSum': {
+      const all = programShape(program)
+      // the sum, every part, and what ranking one takes
+      return all.rows * cols * 4 * (program.parts.length + 3) + program.parts.reduce((most, { input }) => Math.max(most, scratchBytes(input, all.rows)), 0)
+    }
     case 'truncatedProduct': {
       const size = programShape(program.A).rows
-      const longFactors = keptBytes(program.A) + (program.rank * cols + rows * (size + program.rank)) * 4
-      return longFactors + size ** 2 * 48 + PANEL_ELEMENTS * 12 + scratchBytes(program.B, Math.ceil(PANEL_ELEMENTS / size))
+      const panel = PANEL_ELEMENTS * 12 + scratchBytes(program.B, Math.max(rows, Math.ceil(PANEL_ELEMENTS / size)))
+      return keptBytes(program.A) + (program.rank * (cols + 8) + cols * 3 + rows * (size + program.rank)) * 4 + size ** 2 * 48 + panel
     }
     case 'orthonormal':
       return keptBytes(program.input) * 5
@@ -184,9 +186,4 @@ function scratchBytes(program: RowProgram, rows: number): number {
 function keptBytes(program: RowProgram): number {
   const { rows, cols } = programShape(program)
   return rows * cols * 4 + scratchBytes(program, rows)
-}
-
-function elementsOf(program: RowProgram): number {
-  const { rows, cols } = programShape(program)
-  return rows * cols
 }

@@ -6,20 +6,25 @@
  * Musser's introspective selection with the median of three, binary heaps. Equal to torch.topk on every test vector (merge-prune).
  */
 
-/** Positions of the `count` elements of largest magnitude, in no order. None of the values is NaN. */
-export function largestElements(values: Float32Array, count: number): Uint32Array {
-  const ranking = { keys: values.map(Math.abs), ids: Uint32Array.from(values, (_, i) => i) }
-  if (count > 0 && count < values.length) {
-    if (count * 64 <= values.length) heapSelect(ranking, 0, count, values.length)
-    else select(ranking, count - 1)
-  }
-  return ranking.ids.subarray(0, count)
-}
-
 /** Elements by magnitude: keys and their positions in the matrix, moved together. */
-interface Ranking {
+export interface Ranking {
   readonly keys: Float32Array
   readonly ids: Uint32Array
+}
+
+/**
+ * Brings the `count` elements of largest magnitude to the front of a ranking, in no order.
+ * @param values   none of them NaN
+ * @param ranking  as long as the values; overwritten
+ */
+export function rankLargest(values: Float32Array, count: number, ranking: Ranking): void {
+  for (let i = 0; i < values.length; i++) {
+    ranking.keys[i] = Math.abs(values[i]!)
+    ranking.ids[i] = i
+  }
+  if (count === 0 || count >= values.length) return
+  if (count * 64 <= values.length) heapSelect(ranking, 0, count, values.length)
+  else select(ranking, count - 1)
 }
 
 function swap({ keys, ids }: Ranking, i: number, j: number): void {

@@ -20,23 +20,23 @@ export interface Truncation {
 
 /**
  * Takes further rows into the triangle of a QR decomposition: R (size x size, row major, upper) becomes that of the rows before and these.
- * @param rows  (any number x size), row major; overwritten
+ * @param columns  of the rows: (size x any number), row major; overwritten
  */
-export function addRows(R: Float64Array, size: number, rows: Float64Array): void {
-  const count = rows.length / size
+export function addRows(R: Float64Array, size: number, columns: Float64Array): void {
+  const count = columns.length / size
   for (let col = 0; col < size; col++) {
-    let squares = 0
-    for (let row = 0; row < count; row++) squares += rows[row * size + col]! ** 2
+    const own = row(columns, col, count)
+    const squares = dot(own, own)
     if (squares === 0) continue
     const corner = R[col * size + col]!
     const norm = Math.sqrt(corner * corner + squares)
     const head = corner + (corner < 0 ? -norm : norm)
     const factor = 2 / (head * head + squares)
     for (let other = col + 1; other < size; other++) {
-      let product = head * R[col * size + other]!
-      for (let row = 0; row < count; row++) product += rows[row * size + col]! * rows[row * size + other]!
-      R[col * size + other]! -= factor * product * head
-      for (let row = 0; row < count; row++) rows[row * size + other]! -= factor * product * rows[row * size + col]!
+      const target = row(columns, other, count)
+      const share = factor * (head * R[col * size + other]! + dot(own, target))
+      R[col * size + other]! -= share * head
+      for (let i = 0; i < count; i++) target[i]! -= share * own[i]!
     }
     R[col * size + col] = corner < 0 ? norm : -norm
   }
