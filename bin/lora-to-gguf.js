@@ -1,4 +1,4 @@
 #!/usr/bin/env node
-import { loraToGguf } from '../dist/src/cli/lora-to-gguf.js'
-import { main } from '../dist/src/cli/main.js'
+import { loraToGguf } from '../dist/bundle/cli/lora-to-gguf.js'
+import { main } from '../dist/bundle/cli/main.js'
 process.exitCode = await main(loraToGguf, process.argv.slice(2))

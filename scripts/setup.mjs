@@ -9,6 +9,7 @@ import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join, relative, sep } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
+import { buildBundle } from './build-bundle.mjs'
 import { buildKernels } from './build-kernels.mjs'
 import { withLock } from './lock.mjs'
 
@@ -21,6 +22,7 @@ const INSTALL_STAMP = join(NODE_MODULES, '.setup-stamp.json')
 const DIST = join(PROJECT, 'dist')
 const BUILD_STAMP = join(DIST, '.build-stamp.json')
 const KERNELS = join(DIST, 'src', 'kernels', 'kernels.wasm')
+const BUNDLE = join(DIST, 'bundle', 'cli')
 const ASSEMBLY = join(PROJECT, 'src', 'kernels', 'assembly') // for asc, not for tsc
 
 /** Installs and (unless `build: false`) builds as far as needed. Ends the process with a message when that cannot be done. */
@@ -128,17 +130,20 @@ function lockHash() {
 // --- build
 
 function isBuilt() {
-  return readJson(BUILD_STAMP)?.sources === sourcesHash() && existsSync(join(DIST, '.tsbuildinfo')) && existsSync(KERNELS)
+  return (
+    readJson(BUILD_STAMP)?.sources === sourcesHash() && [join(DIST, '.tsbuildinfo'), KERNELS, join(BUNDLE, 'kernels.wasm')].every((path) => existsSync(path))
+  )
 }
 
 function build() {
-  say('setup: building (tsc, asc) ...')
+  say('setup: building (tsc, asc, esbuild) ...')
   const started = performance.now()
   const sources = sourcesHash()
   tidyOutputs()
   const status = runNode([join(NODE_MODULES, 'typescript', 'bin', 'tsc'), '-p', PROJECT], { stdio: ['ignore', 2, 2] })
   if (status !== 0) fail('the build failed: see the messages of tsc above.')
   if (!buildKernels(DIST)) fail('the kernels did not compile: see the messages of asc above.')
+  if (!buildBundle(DIST)) fail('the commands could not be bundled: see the messages of esbuild above.')
   // A source that was edited during the build leaves the stamp behind, and the next run builds again.
   writeFileSync(BUILD_STAMP, JSON.stringify({ sources }))
   say(`setup: built in ${((performance.now() - started) / 1000).toFixed(1)} s`)
@@ -146,7 +151,9 @@ function build() {
 
 /** Everything that decides what a build writes. */
 function sourcesHash() {
-  const builders = ['tsconfig.json', 'package-lock.json', join('scripts', 'build-kernels.mjs')].map((path) => join(PROJECT, path))
+  const builders = ['tsconfig.json', 'package-lock.json', join('scripts', 'build-kernels.mjs'), join('scripts', 'build-bundle.mjs')].map((path) =>
+    join(PROJECT, path),
+  )
   const files = [...sourceFiles(), ...filesUnder(ASSEMBLY), ...builders]
   return sha256(files.map((file) => `${relative(PROJECT, file)} ${sha256(readFileSync(file))}\n`).join(''))
 }
