@@ -54,7 +54,7 @@ describe('exit codes', () => {
 
   it('4: valid, but not supported', async (t) => {
     const home = workspace(t)
-    await fails('to-gguf', [changedBase(home, { architectures: ['T5ForConditionalGeneration'] }), '-o', 'x.gguf'], home, 4, /T5ForConditionalGeneration/)
+    await fails('to-gguf', [changedBase(home, { architectures: ['WhisperForConditionalGeneration'] }), '-o', 'x.gguf'], home, 4, /WhisperForConditionalGeneration/)
   })
 
   it('5: the file system', async (t) => {
