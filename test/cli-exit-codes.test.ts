@@ -54,7 +54,13 @@ describe('exit codes', () => {
 
   it('4: valid, but not supported', async (t) => {
     const home = workspace(t)
-    await fails('to-gguf', [changedBase(home, { architectures: ['WhisperForConditionalGeneration'] }), '-o', 'x.gguf'], home, 4, /WhisperForConditionalGeneration/)
+    await fails(
+      'to-gguf',
+      [changedBase(home, { architectures: ['WhisperForConditionalGeneration'] }), '-o', 'x.gguf'],
+      home,
+      4,
+      /WhisperForConditionalGeneration/,
+    )
   })
 
   it('5: the file system', async (t) => {
