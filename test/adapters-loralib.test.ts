@@ -173,22 +173,6 @@ describe('loralib files', () => {
     )
   })
 
-  it('are never merged twice: weights and factors in one file do not tell whether eval() was called', async (t) => {
-    const lora = factors('fc', 1, 4, 20, 12)
-    const conv = { 'c.lora_A': tensorOf(seeded(1, 12, 12)), 'c.lora_B': tensorOf(seeded(2, 18, 12)), 'c.conv.weight': tensorOf(seeded(3, 6, 36), [6, 4, 3, 3]) }
-    const base = { 'fc.weight': tensorOf(seeded(2, 12, 20)), 'c.conv.weight': conv['c.conv.weight'] }
-    const full = { ...base, ...lora.file }
-    for (const one of [full, conv])
-      await assert.rejects(
-        merged(t, base, one, { alpha: 8 }),
-        (error) => error instanceof UnsupportedError && /loralib in eval mode has added/.test(error.message),
-      )
-    await assert.rejects(
-      merged(t, full, lora.file, { alpha: 8 }),
-      (error) => error instanceof UnsupportedError && /"fc\.lora_A".*among the weights of the base/.test(error.message),
-    )
-  })
-
   it('take their options from the command line, which nothing else may have', async (t) => {
     const root = workspace(t, 'loralib-cli')
     const lora = factors('attn', 3, 2, 6, 8, 2)

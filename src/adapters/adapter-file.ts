@@ -91,6 +91,8 @@ export interface FormatOptions {
   readonly enableLora?: readonly boolean[] | undefined
   /** Whether square matrices are stored (in x out). */
   readonly fanInFanOut?: boolean | undefined
+  /** How a file of weights and factors together was saved. */
+  readonly state?: SavedState | undefined
   /** The base given is the one that the adapter's initialisation left (PiSSA, OLoRA, CorDA, LoRA-GA, LoftQ), not the original. */
   readonly baseIsResidual?: boolean | undefined
 }
@@ -102,6 +104,17 @@ export interface AdapterOptions extends FormatOptions {
 }
 
 export type FormatOptionName = keyof FormatOptions
+
+/** Whether weights that were saved beside their LoRA factors hold the update already: after eval() they do, after train() they do not. */
+export type SavedState = 'train' | 'eval'
+
+/** A model's weights and LoRA factors in one file. */
+export interface FullState {
+  /** Every weight, as a whole. */
+  readonly weights: readonly AdapterModule[]
+  /** Empty where the scale is not known. */
+  readonly factors: readonly AdapterModule[]
+}
 
 /** A small tensor that was read while planning, because its values decide something. */
 export interface ReadTensor {
@@ -139,6 +152,8 @@ export interface AdapterFile {
   readonly files: readonly string[]
   /** What a reader of the adapter wants to know; a fresh object, the caller's. */
   readonly facts: { readonly [name: string]: Fact }
+  /** Set while it is not decided what of a file of weights and factors is to be merged: full-state.ts. Such a file cannot be bound. */
+  readonly fullState?: FullState
   /** Trained with Unsloth: its experts may be packed in its own way. */
   readonly fromUnsloth?: boolean
   /** Things a user should know, one sentence each. */

@@ -86,7 +86,9 @@ export const whole: Binder = {
     const place = placeOf(module)
     const deltas: Delta[] = []
     for (const [role, tensor] of module.factors) {
-      const target = role === 'weight' || role === 'baseWeight' ? weight : bias
+      // what was found for a parameter, or for a bias of a module without weight, is the tensor itself
+      const itself = role === 'weight' || role === 'baseWeight' || role === 'parameter' || weight.name.endsWith('bias')
+      const target = itself ? weight : bias
       if (target === undefined) throw new MismatchError(`replaces a bias, but the base's ${quoted(weight.name)} has none.`, { ...place, tensor: tensor.name })
       const resizes = tensor.shape.length === 2 && target.shape.length === 2 && tensor.shape[1] === target.shape[1]
       if (!sameShape(tensor.shape, target.shape) && !resizes) throw doesNotFit(tensor, target, place)

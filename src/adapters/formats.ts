@@ -67,7 +67,7 @@ const FORMATS: readonly FormatRow[] = [
     open: ({ folder, weightsName }) => openLitGptAdapter(folder, weightsName),
   },
   {
-    name: 'loralib',
+    name: 'loralib (full state dicts too)',
     recognise: ({ folder, weightsName }) =>
       weightsName === undefined ? !isWholeModel(folder) && ['.pt', '.pth', '.bin'].some((ending) => someFile(folder, ending)) : TORCH_ADAPTER.test(weightsName),
     open: ({ folder, weightsName }, options) => openLoralibAdapter(folder, weightsName, options),

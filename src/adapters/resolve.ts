@@ -19,6 +19,7 @@ import type { Bound } from './bound.js'
 import { findPieces, pieceDeltas, type Piece } from './bind-pieces.js'
 import { placeOf } from './factors.js'
 import { openAdapterFile } from './formats.js'
+import { refuseFullState } from './full-state.js'
 import { ModulePaths } from './module-paths.js'
 import { partsOf } from './parts.js'
 import { withoutBaseLayer } from './peft-modules.js'
@@ -79,6 +80,7 @@ export function adapterOf({ label, kind, files, notes, read = [], takes = [], lo
  *         weights are quantized
  */
 export function resolveTargets(file: AdapterFile, base: ReadonlyMap<string, TensorInfo>, options: ResolveOptions = {}): Adapter {
+  refuseFullState(file)
   const { likePeft = false, expertMajorB = false } = options
   const types = modelTypes(options.config)
   const paths = new ModulePaths(base, types)
@@ -132,7 +134,9 @@ function findWeight(module: AdapterModule, base: ReadonlyMap<string, TensorInfo>
     return weight && { module: { ...module, scale: 2 * module.scale }, weight }
   }
   for (const one of [name, ...(module.aliases ?? [])]) {
-    const weight = leavesOf(module, one).reduce<TensorInfo | undefined>((found, [path, leaf]) => found ?? paths.find(path, place, leaf), undefined)
+    // a parameter of the model itself has no module
+    const own = module.factors.has('parameter') && !one.includes('.') ? base.get(one) : undefined
+    const weight = own ?? leavesOf(module, one).reduce<TensorInfo | undefined>((found, [path, leaf]) => found ?? paths.find(path, place, leaf), undefined)
     if (weight !== undefined) return { module, weight }
   }
   return undefined

@@ -2,7 +2,7 @@
 import type { CommonOptions } from '../host/options.js'
 import { combineOptions } from './combine-options.js'
 import type { CommonFlags } from './options.js'
-import { parseNumber, parseSlices } from './values.js'
+import { parseNumber, parseSlices, parseState } from './values.js'
 
 type AdapterOptions =
   | 'likePeft'
@@ -14,11 +14,12 @@ type AdapterOptions =
   | 'alpha'
   | 'enableLora'
   | 'fanInFanOut'
+  | 'state'
   | 'baseIsResidual'
 
 /** What only the user knows of an adapter, and how several become one change. @throws UsageError */
 export function adapterOptions(flags: CommonFlags): Pick<CommonOptions, AdapterOptions> {
-  const { likePeft, expertMajorB, alpha, enableLora, fanInFanOut, baseIsResidual } = flags
+  const { likePeft, expertMajorB, alpha, enableLora, fanInFanOut, state, baseIsResidual } = flags
   return {
     likePeft,
     ...combineOptions(flags),
@@ -26,6 +27,7 @@ export function adapterOptions(flags: CommonFlags): Pick<CommonOptions, AdapterO
     alpha: alpha === undefined ? undefined : parseNumber('--alpha', alpha),
     enableLora: enableLora === undefined ? undefined : parseSlices('--enable-lora', enableLora),
     fanInFanOut,
+    state: state === undefined ? undefined : parseState('--state', state),
     baseIsResidual,
   }
 }

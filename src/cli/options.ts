@@ -24,6 +24,7 @@ export interface CommonFlags {
   readonly alpha?: string
   readonly enableLora?: string
   readonly fanInFanOut?: boolean
+  readonly state?: string
   readonly expertMajorB?: boolean
   readonly dequantizeBase?: boolean
   readonly combine?: string
@@ -95,6 +96,7 @@ export function addCommonOptions(command: Command): Command {
     .option('--enable-lora <Q,V>', 'which slices of fused matrices loralib trained: of q,k,v, or true,false,true')
     .option('--fan-in-fan-out', 'square matrices are stored (in x out), where a loralib adapter does not say it')
     .option('--no-fan-in-fan-out', 'square matrices are stored (out x in), where a loralib adapter does not say it')
+    .option('--state <train|eval>', 'of a loralib file of weights and factors: eval, the weights hold the update already; needed where BASE is that file too')
     .option('--combine <HOW>', 'several adapters: sum (what each does, added), or as PEFT: linear, svd, ties, magnitude_prune')
     .option('--density <D>', 'with ties and magnitude_prune: share of each factor to keep, such as 0.5')
     .option('--majority-sign <total|frequency>', 'with ties: which sign wins, by sum or by number (default: total)')

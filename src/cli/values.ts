@@ -1,4 +1,5 @@
 /** Values of options: sizes, types, counts. Each parser throws UsageError naming the option and what it takes. */
+import type { SavedState } from '../adapters/adapter-file.js'
 import type { PlainFloat } from '../core/dtypes.js'
 import { quoted, UsageError } from '../core/errors.js'
 import { normalTypeName, parseFileType, type AnyFileType } from '../quantize/file-types.js'
@@ -66,6 +67,13 @@ export function parseSlices(option: string, typed: string): boolean[] {
   if (flags.every((flag) => flag !== undefined) && flags.includes(true)) return flags
   if (words.every((word) => SLICES.includes(word)) && new Set(words).size === words.length) return SLICES.map((slice) => words.includes(slice))
   throw new UsageError(`${option} takes some of q,k,v, or a list such as true,false,true, not ${quoted(typed)}.`)
+}
+
+/** How a file of weights and factors was saved. */
+export function parseState(option: string, typed: string): SavedState {
+  const state = typed.toLowerCase()
+  if (state === 'train' || state === 'eval') return state
+  throw new UsageError(`${option} takes train or eval, which is whether B·A is to be added to the weights or is in them already, not ${quoted(typed)}.`)
 }
 
 /** A whole number from 1 to `most`. */

@@ -4,11 +4,12 @@
  */
 import { closeSync, openSync, statSync, writeSync } from 'node:fs'
 import { crc32 as fastCrc32 } from 'node:zlib'
-import type { ByteDescriptor, ByteSource, FileDescriptor, MemberDescriptor } from '../core/bytes.js'
-import { CancelledError } from '../core/errors.js'
+import type { ByteDescriptor, ByteSource, FileDescriptor, MemberDescriptor, MemoryDescriptor } from '../core/bytes.js'
+import { CancelledError, UnsupportedError } from '../core/errors.js'
 import { fileSystemError } from '../core/file-errors.js'
-import { memberPieces } from '../core/members.js'
-import { tensorsOf } from '../core/row-program.js'
+import { memberPieces, readMember as readWhole } from '../core/members.js'
+import { tensorsOf, type RowProgram } from '../core/row-program.js'
+import type { TensorInfo } from '../core/tensor-info.js'
 import type { Plan } from '../plan/plan.js'
 import type { AtomicOutput } from './atomic-output.js'
 import type { OnProgress } from './progress.js'
@@ -53,14 +54,48 @@ export async function prepareMembers(plan: Plan, output: AtomicOutput, { onProgr
   return inflated
 }
 
+/** Of records that are held in memory while a run is planned. */
+const MOST_HELD_BYTES = 1_073_741_824
+
+/**
+ * The deflated records that programs read, in memory.
+ * @throws FormatError when one is damaged, UnsupportedError when they are too large
+ */
+export async function inflatedInMemory(programs: readonly RowProgram[]): Promise<ReadonlyMap<string, MemoryDescriptor>> {
+  const members = recordsOf(programs.flatMap(tensorsOf)).filter(({ deflated }) => deflated)
+  const held = members.reduce((sum, { byteLength }) => sum + byteLength, 0)
+  const [first] = members
+  if (first !== undefined && held > MOST_HELD_BYTES)
+    throw new UnsupportedError(
+      `its records are deflated, and those that must be compared have ${held} bytes: save it again with torch.save, which deflates nothing.`,
+      {
+        file: first.name,
+      },
+    )
+  const inflated = new Map<string, MemoryDescriptor>()
+  const reader = createTileReader()
+  try {
+    for (const member of members) {
+      const bytes = await readWhole(member, sourceOf(member.container, reader), MOST_HELD_BYTES)
+      inflated.set(memberKey(member), { kind: 'memory', name: member.name, bytes, byteLength: bytes.byteLength })
+    }
+  } finally {
+    reader.close()
+  }
+  return inflated
+}
+
 /** Every record that a plan reads, each once. */
 function membersOf(plan: Plan): MemberDescriptor[] {
+  return recordsOf(plan.tensors.flatMap(({ program }) => (program.kind === 'bytes' ? [program.tensor] : tensorsOf(program.rows))))
+}
+
+function recordsOf(tensors: readonly TensorInfo[]): MemberDescriptor[] {
   const found = new Map<string, MemberDescriptor>()
-  const add = (source: ByteDescriptor): void => {
-    const stored = source.kind === 'strided' ? source.storage : source
+  for (const { source } of tensors) {
+    const stored: ByteDescriptor = source.kind === 'strided' ? source.storage : source
     if (stored.kind === 'member') found.set(memberKey(stored), stored)
   }
-  for (const { program } of plan.tensors) for (const tensor of program.kind === 'bytes' ? [program.tensor] : tensorsOf(program.rows)) add(tensor.source)
   return [...found.values()]
 }
 

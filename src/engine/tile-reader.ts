@@ -3,7 +3,7 @@
  * straight into its buffers. Notices a file that changed since it was planned.
  */
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
-import { cutShort, type ByteDescriptor, type FileDescriptor, type MemberDescriptor } from '../core/bytes.js'
+import { cutShort, type ByteDescriptor, type FileDescriptor, type MemberDescriptor, type MemoryDescriptor } from '../core/bytes.js'
 import { FormatError, InternalError } from '../core/errors.js'
 import { fileSystemError } from '../core/file-errors.js'
 import { readStrided } from '../core/strided-view.js'
@@ -18,8 +18,8 @@ export interface TileReader {
   close(): void
 }
 
-/** Deflated archive records, inflated into files of their own: by {@link memberKey}. */
-export type InflatedMembers = ReadonlyMap<string, FileDescriptor>
+/** Deflated archive records, inflated into files of their own, or into memory: by {@link memberKey}. */
+export type InflatedMembers = ReadonlyMap<string, FileDescriptor | MemoryDescriptor>
 
 /** Names a record of an archive, whoever opened it. */
 export function memberKey({ container, offset }: MemberDescriptor): string {
@@ -58,7 +58,7 @@ export function createTileReader(inflated: InflatedMembers = new Map()): TileRea
       case 'memory':
         return into.set(source.bytes.subarray(position, position + into.byteLength))
       case 'member':
-        return source.deflated ? readFile(inflatedFile(source), into, position) : read(source.container, into, source.offset + position)
+        return source.deflated ? read(inflatedMember(source), into, position) : read(source.container, into, source.offset + position)
       case 'strided':
         return readStrided(source.view, into, position, (bytes, at) => read(source.storage, bytes, at))
       case 'file':
@@ -75,10 +75,10 @@ export function createTileReader(inflated: InflatedMembers = new Map()): TileRea
     }
   }
 
-  function inflatedFile(member: MemberDescriptor): FileDescriptor {
-    const file = inflated.get(memberKey(member))
-    if (file === undefined) throw new InternalError(`record ${member.part} was not inflated before it is read`, { file: member.name })
-    return file
+  function inflatedMember(member: MemberDescriptor): FileDescriptor | MemoryDescriptor {
+    const found = inflated.get(memberKey(member))
+    if (found === undefined) throw new InternalError(`record ${member.part} was not inflated before it is read`, { file: member.name })
+    return found
   }
 
   return {

@@ -2,10 +2,10 @@
 import { existsSync, statSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import type { AdapterFile, FormatOptionName } from '../adapters/adapter-file.js'
-import { refuseFactorsInBase } from '../adapters/full-state.js'
+import { refuseFactorsInBase, withoutFactors } from '../adapters/full-state.js'
 import { openAdapterFile } from '../adapters/formats.js'
 import { LITGPT_LORA } from '../adapters/litgpt.js'
-import { bindAdapter } from '../adapters/resolve.js'
+import { bindAdapter, type ResolveOptions } from '../adapters/resolve.js'
 import { knownBackwards, readBackwards, type Backwards } from '../architectures/backwards.js'
 import { isReadableType } from '../core/arithmetic.js'
 import type { ByteDescriptor, Folder } from '../core/bytes.js'
@@ -22,6 +22,7 @@ import { openGgufModel } from '../sources/gguf-model.js'
 import { openModel } from '../sources/model.js'
 import type { TokenizerFiles } from '../plan/side-files.js'
 import { chooseTokenizer } from './choose-tokenizer.js'
+import { inKnownState, isFileOf } from './full-state.js'
 import { ggufNamesOf } from './gguf-names.js'
 import type { AdapterOption, CommonOptions } from './options.js'
 import { openQuantizedBase, plainTensors, treatedBase } from './quantized-base.js'
@@ -46,16 +47,20 @@ export interface Inputs {
 export async function openInputs(basePath: string, adapters: readonly AdapterOption[], kind: Task['kind'], options: CommonOptions): Promise<Inputs> {
   const combine = combineRule(options)
   const consulted = new Set<ByteDescriptor>()
-  const base = await watchedModel(await openBase(basePath, adapters), consulted)
-  if (base.gguf === undefined) refuseFactorsInBase(base.tensors, base.label)
+  const named = await watchedModel(await openBase(basePath, adapters), consulted)
+  const opened = await openAdapters(adapters, options, consulted)
+  const own = new Set(opened.filter(({ file, weightsPath }) => file.fullState !== undefined && isFileOf(named, weightsPath)))
+  if (own.size === 0 && named.gguf === undefined) refuseFactorsInBase(named.tensors, named.label)
+  const base = own.size === 0 ? named : withoutFactors(named)
   const quantized = await openQuantizedBase(base)
   const known = adapters.length > 0 && base.gguf !== undefined ? knownToAdapters(base, base.gguf) : plainTensors(base, quantized)
-  const opened = await openAdapters(adapters, options, consulted)
-  const all = opened.map(({ file, path, weight, digest }): WeightedAdapter => {
-    if (base.gguf !== undefined && file.ggufArchitecture === undefined) backwardsOf(base, base.gguf) // refuses what only GGUF adapters can name
-    const adapter = bindAdapter(file, known, { ...options, config: base.config, part: base.component?.name, ggufNames: () => ggufNamesOf(base) })
-    return { adapter: { ...adapter, label: path }, weight, digest }
-  })
+  const bound: ResolveOptions = { ...options, config: base.config, part: base.component?.name, ggufNames: () => ggufNamesOf(base) }
+  const all: WeightedAdapter[] = []
+  for (const one of opened) {
+    if (base.gguf !== undefined && one.file.ggufArchitecture === undefined) backwardsOf(base, base.gguf) // refuses what only GGUF adapters can name
+    const file = await inKnownState(one, { base, isBase: own.has(one), isQuantized: quantized !== undefined, bound }, options)
+    all.push({ adapter: { ...bindAdapter(file, known, bound), label: one.path }, weight: one.weight, digest: one.digest })
+  }
   const weighted = options.likePeft === true ? weightsLikePeft(all, combine) : all
   if (base.gguf !== undefined) return { base, adapters: weighted, combine, tokenizer: undefined, decisions: [], warnings: [], consulted }
   const folders = opened.map(({ folder }) => folder)
@@ -72,6 +77,8 @@ export interface OpenedAdapter {
   readonly file: AdapterFile
   readonly folder: Folder
   readonly path: string
+  /** Of its file of weights. */
+  readonly weightsPath: string
   readonly weight: number
   /** Of its files; empty when it is the only one. */
   readonly digest: string
@@ -87,7 +94,7 @@ export async function openAdapters(adapters: readonly AdapterOption[], options: 
     const file = await openAdapterFile(folder, place.weightsName, options)
     // one adapter needs no order; several are ordered by what they hold, not by how they were typed
     const digests = adapters.length < 2 ? [] : await Promise.all(file.files.map((name) => fileDigest(join(place.folder, name))))
-    opened.push({ file, folder, path, weight, digest: digests.join('+') })
+    opened.push({ file, folder, path, weightsPath: join(place.folder, file.files[0] ?? ''), weight, digest: digests.join('+') })
   }
   refuseUnusedOptions(
     options,
@@ -104,7 +111,14 @@ const FORMAT_OPTIONS: { readonly [O in FormatOptionName]: string } = {
   alpha: '--alpha',
   enableLora: '--enable-lora',
   fanInFanOut: '--fan-in-fan-out',
+  state: '--state',
   baseIsResidual: '--base-is-residual',
+}
+
+/** What kind of adapters an option is for, where that is not loralib's. */
+const OF_KIND: { readonly [O in FormatOptionName]?: string } = {
+  state: 'full state dicts of loralib',
+  baseIsResidual: 'PiSSA, OLoRA, CorDA, LoRA-GA, LoftQ',
 }
 
 /** What was said for an adapter that is not there would otherwise be lost in silence. */
@@ -112,7 +126,7 @@ function refuseUnusedOptions(options: CommonOptions, adapters: readonly AdapterF
   for (const [name, typed] of Object.entries(FORMAT_OPTIONS) as [FormatOptionName, string][]) {
     if (options[name] === undefined || adapters.some(({ takes = [] }) => takes.includes(name))) continue
     throw new UsageError(
-      `${typed} is for adapters whose files do not say it (${name === 'baseIsResidual' ? 'PiSSA, OLoRA, CorDA, LoRA-GA, LoftQ' : 'loralib'}); ${adapters.length === 1 ? 'this one is not' : 'none of these is'} of that kind.`,
+      `${typed} is for adapters whose files do not say it (${OF_KIND[name] ?? 'loralib'}); ${adapters.length === 1 ? 'this one is not' : 'none of these is'} of that kind.`,
     )
   }
 }

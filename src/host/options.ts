@@ -1,4 +1,5 @@
 /** What callers of the library and of the commands can ask for. */
+import type { SavedState } from '../adapters/adapter-file.js'
 import type { PlainFloat } from '../core/dtypes.js'
 import type { KeyValue } from '../core/key-value.js'
 import type { CombineOptions } from '../merge/combine-rule.js'
@@ -28,6 +29,8 @@ export interface CommonOptions extends CombineOptions {
   readonly enableLora?: readonly boolean[] | undefined
   /** Whether square matrices of the base are stored (in x out), for adapters that do not say it (loralib). */
   readonly fanInFanOut?: boolean | undefined
+  /** How a file of weights and factors together (loralib's full state dict) was saved: `eval`, the weights hold the update, or `train`. Needed where it is the base too. */
+  readonly state?: SavedState | undefined
   /** B of fused experts is packed expert by expert, as Unsloth had it until September 2026: for adapters that do not say so themselves. */
   readonly expertMajorB?: boolean | undefined
   /** Read the weights of a quantized base as plain numbers, whatever it loses against the model that it was made from. */

@@ -265,9 +265,9 @@ function recordedTokenizer(asked: string | undefined): string | undefined {
 }
 
 function recordedFormat(options: CommonOptions): Record<string, string | number | boolean | undefined> {
-  const { alpha, enableLora, fanInFanOut, expertMajorB, baseIsResidual, combine, density, majoritySign, svdRank } = options
+  const { alpha, enableLora, fanInFanOut, state, expertMajorB, baseIsResidual, combine, density, majoritySign, svdRank } = options
   return {
-    ...{ expertMajorB, baseIsResidual, combine, density, majoritySign, svdRank, alpha },
+    ...{ expertMajorB, baseIsResidual, combine, density, majoritySign, svdRank, alpha, state },
     ...{ enableLora: enableLora?.join(','), fanInFanOut: fanInFanOut === undefined ? undefined : String(fanInFanOut) },
   }
 }
