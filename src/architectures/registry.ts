@@ -46,6 +46,8 @@ import { nemotronH, nemotronHMoe, nemotronPuzzle } from './families/nemotron-h.j
 import { falconH1 } from './families/falcon-h1.js'
 import { jamba } from './families/jamba.js'
 import { plamo2, plamo3 } from './families/plamo.js'
+import { rwkv6, rwkv6qwen2 } from './families/rwkv6.js'
+import { arwkv7, rwkv7 } from './families/rwkv7.js'
 import { mistral3 } from './families/mistral3.js'
 import { llama4 } from './families/llama4.js'
 import { ernie, ernieMoe, paddleOcr } from './families/ernie.js'
@@ -74,7 +76,7 @@ export const FAMILIES: readonly ArchitectureDefinition[] = [
   ...[codeshell, jais2, maincoder, minicpm3, orion, pangu, plm, qwen, refact, xverse],
   ...[mamba, mamba2, lfm2, lfm2moe],
   ...[graniteHybrid, graniteHybridDense, graniteHybridMoe, bamba, nemotronH, nemotronHMoe, nemotronPuzzle, falconH1, jamba, plamo2, plamo3],
-  ...[t5, t5Encoder],
+  ...[rwkv6, rwkv6qwen2, rwkv7, arwkv7, t5, t5Encoder],
   ...[bert, distilBert, roberta, xlmRoberta, nomicBert, nomicBertMoe, modernBert, neoBert, jinaBert2, euroBert, llamaEmbed, gemmaEmbedding],
 ]
 

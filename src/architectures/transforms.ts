@@ -8,6 +8,7 @@ import { LINEAR_ATTENTION_TRANSFORMS } from './transforms-linear-attention.js'
 import { LAYOUT_TRANSFORMS } from './transforms-layout.js'
 import { MULTIPLIER_TRANSFORMS } from './transforms-multipliers.js'
 import { PROJECTION_TRANSFORMS } from './transforms-projections.js'
+import { TIME_MIX_TRANSFORMS } from './transforms-time-mix.js'
 import { VALUE_TRANSFORMS } from './transforms-values.js'
 
 /** A tensor on its way from the checkpoint to the file. */
@@ -18,6 +19,7 @@ export const TRANSFORMS = {
   ...PROJECTION_TRANSFORMS,
   ...LINEAR_ATTENTION_TRANSFORMS,
   ...MULTIPLIER_TRANSFORMS,
+  ...TIME_MIX_TRANSFORMS,
   ...VALUE_TRANSFORMS,
 } as const
 
