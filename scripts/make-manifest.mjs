@@ -18,6 +18,13 @@ const SOURCES = [
   { under: 'adapters/', madeBy: 'make/module_names.py', with: TORCH, seed: 'none', licence: CC0 },
   { under: 'combinations/', madeBy: 'make/combinations.py', with: { ...TORCH, peft: '0.21.2' }, seed: 'base 1, adapters 1 to 3', licence: CC0 },
   {
+    under: 'diffusion/names.json',
+    madeBy: 'make/diffusion_names.py',
+    with: { python: '3.11.7', torch: '2.15.0+cu132', diffusers: '0.42.1', 'sd-scripts': '48d368fa' },
+    seed: 'none',
+    licence: CC0,
+  },
+  {
     under: 'diffusion/',
     madeBy: 'make/diffusion_adapters.py',
     with: { python: '3.11.7', torch: '2.15.0+cu132', safetensors: '0.8.0', lycoris_lora: '4.1.3', 'sd-scripts': '48d368fa' },

@@ -4,7 +4,7 @@
  */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { refusedLoraFields, supportedFormats, supportedPeftTypes } from '../dist/src/adapters/supported.js'
+import { refusedLoraFields, supportedDiffusionKinds, supportedFormats, supportedPeftTypes } from '../dist/src/adapters/supported.js'
 import { PROJECT, fail, say } from './setup.mjs'
 
 const README = join(PROJECT, 'README.md')
@@ -27,17 +27,19 @@ function refusedRows(what, rows) {
   return [...byReason].map(([reason, names]) => `| ${what} | ${cell(names.join(', '))} | ${cell(reason.replace(/\.$/, ''))} |`)
 }
 
-const [formats, types] = [supportedFormats(), supportedPeftTypes()]
+const [formats, types, kinds] = [supportedFormats(), supportedPeftTypes(), supportedDiffusionKinds()]
 const table = [
   '| | merged |',
   '|---|---|',
   `| Formats | ${merged(formats)} |`,
   `| Kinds of PEFT (\`peft_type\`) | ${merged(types)} |`,
+  `| Kinds of kohya, LyCORIS and diffusers, with cores and DoRA | ${merged(kinds)} |`,
   '',
   '| | refused | why, or what to do |',
   '|---|---|---|',
   ...refusedRows('Formats', formats),
   ...refusedRows('Kinds of PEFT', types),
+  ...refusedRows('Kinds of LyCORIS', kinds),
   ...refusedRows('Forms of LoRA', refusedLoraFields()),
 ].join('\n')
 

@@ -33,6 +33,12 @@ describe('a key of an adapter for a diffusion pipeline', () => {
     ],
     ['transformer.transformer_blocks.0.attn.to_q.lora_B.weight', 'transformer', 'transformer_blocks.0.attn.to_q', 'B'],
     ['diffusion_model.double_blocks.0.img_attn.qkv.lora_B.weight', 'unet', 'double_blocks.0.img_attn.qkv', 'B'],
+    ['text_encoders.clip_l.transformer.text_model.encoder.layers.0.mlp.fc1.lora_A.weight', 'text_encoder', 'text_model.encoder.layers.0.mlp.fc1', 'A'],
+    ['text_encoders.clip_g.transformer.text_model.encoder.layers.0.mlp.fc1.lora_A.weight', 'text_encoder_2', 'text_model.encoder.layers.0.mlp.fc1', 'A'],
+    ['text_encoders.t5xxl.transformer.encoder.block.0.layer.0.SelfAttention.q.lora_A.weight', 'text_encoder_3', 'encoder.block.0.layer.0.SelfAttention.q', 'A'],
+    ['double_blocks.3.processor.qkv_lora2.down.weight', undefined, 'double_blocks.3.qkv2', 'A'],
+    ['single_blocks.3.processor.proj_lora.up.weight', undefined, 'single_blocks.3.proj', 'B'],
+    ['oft_unet_double_blocks_0_img_attn_qkv.oft_blocks.2', 'unet', 'double_blocks_0_img_attn_qkv', 'oftBlocks2'],
   ] as const) {
     it(`${key} names ${module}`, () => {
       const split = splitDiffusionKey(key)

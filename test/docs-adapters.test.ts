@@ -4,7 +4,7 @@ import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
-import { refusedLoraFields, supportedFormats, supportedPeftTypes } from '../src/adapters/supported.js'
+import { refusedLoraFields, supportedDiffusionKinds, supportedFormats, supportedPeftTypes } from '../src/adapters/supported.js'
 import { PROJECT } from './support/paths.js'
 
 describe('the table of adapters', () => {
@@ -15,7 +15,7 @@ describe('the table of adapters', () => {
 
   it('names every format, and every kind once, as merged or refused with a reason', () => {
     const readme = readFileSync(join(PROJECT, 'README.md'), 'utf8')
-    const rows = [...supportedFormats(), ...supportedPeftTypes(), ...refusedLoraFields()]
+    const rows = [...supportedFormats(), ...supportedPeftTypes(), ...supportedDiffusionKinds(), ...refusedLoraFields()]
     for (const { name, refused } of rows) {
       assert.ok(readme.includes(name), name)
       assert.ok(refused === undefined || refused.length > 5, name)

@@ -5,10 +5,13 @@
  *   lora_unet_down_blocks_0_attentions_0_proj_in.lora_down.weight        kohya, LyCORIS: dots of the path are `_`
  *   unet.down_blocks.0.attentions.0.proj_in.lora_A.weight                diffusers since 0.20 (names of PEFT)
  *   unet.down_blocks.0.attentions.0.….attn1.processor.to_q_lora.up.weight  diffusers before it
+ *   double_blocks.0.processor.qkv_lora1.up.weight                        XLabs
  *
  * Law: sd-scripts networks/lora.py `LoRANetwork` (names), LyCORIS 4.1 modules/*.py `weight_list`, diffusers 0.42
  * utils/state_dict_utils.py.
  */
+
+import { OF_DENOISERS } from './parts.js'
 
 /** What a tensor is to its module, beside the roles that PEFT has too. */
 export type DiffusionRole =
@@ -43,6 +46,9 @@ const FLAT_PREFIXES: readonly (readonly [string, string | undefined])[] = [
 /** Beginnings of keys that keep their dots. */
 const DOTTED_PREFIXES: readonly (readonly [string, string | undefined])[] = [
   ...['unet', 'transformer', 'transformer_2', 'text_encoder', 'text_encoder_2', 'text_encoder_3'].map((name) => [`${name}.`, name] as const),
+  ['text_encoders.clip_l.transformer.', 'text_encoder'], // ComfyUI
+  ['text_encoders.clip_g.transformer.', 'text_encoder_2'],
+  ['text_encoders.t5xxl.transformer.', 'text_encoder_3'],
   ['model.diffusion_model.', 'unet'],
   ['diffusion_model.', 'unet'],
   ['base_model.model.', undefined],
@@ -94,6 +100,8 @@ const TAILS: ReadonlyMap<string, DiffusionRole> = new Map<string, DiffusionRole>
   ['rescale/', 'rescale'],
 ])
 const MARKERS: ReadonlySet<string> = new Set([...TAILS.keys()].map((key) => key.slice(0, key.indexOf('/'))))
+/** A component that carries the last one of the module; XLabs has one for each stream of a block, numbered. */
+const ENDS_MODULE = /_lora([12]?)$/
 /** Markers after which PEFT may put the adapter's name. */
 const NAMED_MARKERS: ReadonlySet<string> = new Set(['lora_A', 'lora_B', 'lora_magnitude_vector'])
 
@@ -109,13 +117,13 @@ const CLIP_PARTS: ReadonlyMap<string, string> = new Map([
 /** Takes a key apart; undefined when no row describes it. */
 export function splitDiffusionKey(key: string): DiffusionKey | undefined {
   const parts = key.split('.')
-  const at = parts.findLastIndex((part, i) => i > 0 && (MARKERS.has(part) || part.endsWith('_lora')))
+  const at = parts.findLastIndex((part, i) => i > 0 && (MARKERS.has(part) || ENDS_MODULE.test(part)))
   if (at < 0) return key.startsWith('lora_unet_') || key.startsWith('lycoris_') ? modulationKey(parts) : undefined
   const marker = parts[at] ?? ''
   const role = roleOf(marker, parts.slice(at + 1))
   if (role === undefined) return undefined
   const path = parts.slice(0, at).join('.')
-  return { ...placeOf(path, MARKERS.has(marker) ? undefined : marker.slice(0, -'_lora'.length)), role }
+  return { ...placeOf(path, MARKERS.has(marker) ? undefined : marker.replace(ENDS_MODULE, '$1')), role }
 }
 
 /** Spellings that no other format of adapters has, wherever they stand. */
@@ -139,7 +147,7 @@ export function looksLikeDiffusion(keys: readonly string[]): boolean {
   return keys.some((key) => {
     if (key.startsWith('base_model.model.')) return false // PEFT, whose config is missing
     const split = splitDiffusionKey(key)
-    return split !== undefined && (split.component !== undefined || split.isFlattened || OWN_SPELLINGS.test(key))
+    return split !== undefined && (split.component !== undefined || split.isFlattened || OWN_SPELLINGS.test(key) || OF_DENOISERS.test(key))
   })
 }
 

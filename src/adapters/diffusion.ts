@@ -32,7 +32,7 @@ export async function openDiffusionAdapter(folder: AdapterFolder, name: string):
     read: small.read,
     files: [name],
     facts: factsOf(modules, metadata),
-    notes: alphaNotes(modules, small),
+    notes: [...alphaNotes(modules, small), ...splitNotes(metadata)],
   }
 }
 
@@ -54,6 +54,14 @@ function alphaNotes(modules: readonly AdapterModule[], { read }: SmallTensors): 
   const [first] = scaled
   if (alphas === 0 || without <= 0 || first === undefined) return []
   return [`${without} of ${scaled.length} modules have no alpha: theirs is the rank, so their scale is 1.`]
+}
+
+/** sd-scripts trains query, key and value of FLUX and SD3 with ranks of their own when asked to, and saves them as one of three times the rank with the same alpha. */
+function splitNotes(metadata: ReadonlyMap<string, string>): string[] {
+  if (!/"split_qkv"\s*:\s*"?true\b/i.test(metadata.get('ss_network_args') ?? '')) return []
+  return [
+    'Trained with split_qkv: sd-scripts, ComfyUI and diffusers divide its alphas by the rank of all parts together, which training did not; merged as they load it.',
+  ]
 }
 
 function factsOf(modules: readonly AdapterModule[], metadata: ReadonlyMap<string, string>): AdapterFile['facts'] {

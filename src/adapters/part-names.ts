@@ -1,6 +1,6 @@
 /**
  * Finds the tensors of a module in one model of a pipeline, by the names that adapters know it under: its own path, the path in
- * the other naming (unet-names.ts, clip-names.ts), or either with `_` for every dot. One name for two modules is an error, never
+ * the other naming (unet-names.ts, clip-names.ts, transformer-names.ts), or either with `_` for every dot. One name for two modules is an error, never
  * a choice.
  */
 import { MismatchError, nameList, quoted, type Place } from '../core/errors.js'
@@ -8,6 +8,7 @@ import type { TensorInfo } from '../core/tensor-info.js'
 import { fusedClipParts, otherClipNames } from './clip-names.js'
 import { nearestNames } from './nearest-names.js'
 import type { BasePart } from './parts.js'
+import { otherTransformerPlaces } from './transformer-names.js'
 import { otherUnetNames } from './unet-names.js'
 
 /** Rows [first, first + count) of a tensor. */
@@ -48,6 +49,7 @@ export class PartNames {
     }
     for (const { module, weight, bias, rows } of fusedClipParts(tensors))
       this.add(module, { path: module, pieces: [{ weight: tensors.get(weight), bias: tensors.get(bias), rows }] })
+    for (const { module, pieces } of otherTransformerPlaces(tensors)) if (!modules.has(module)) this.add(module, { path: module, pieces })
   }
 
   /**

@@ -44,8 +44,8 @@ export const DENOISERS: readonly string[] = ['unet', 'transformer', 'prior']
 const ENCODERS: readonly string[] = ['text_encoder', 'text_encoder_2', 'text_encoder_3']
 
 /** Beginnings of names that only a denoiser has, or a CLIP text model. */
-const OF_DENOISERS =
-  /^(?:down_blocks|input_blocks|double_blocks|joint_blocks|transformer_blocks|single_transformer_blocks|x_embedder|img_in|pos_embed|patch_embed|patch_embedding)\./
+export const OF_DENOISERS =
+  /^(?:down_blocks|mid_block|up_blocks|input_blocks|middle_block|output_blocks|double_blocks|single_blocks|joint_blocks|transformer_blocks|single_transformer_blocks|x_embedder|img_in|pos_embed|patch_embed|patch_embedding)\./
 const OF_CLIP = /^(?:text_model\.(?:embeddings|encoder)|transformer\.resblocks|encoder\.layers\.0\.layer_norm1)\./
 
 /**

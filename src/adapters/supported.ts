@@ -1,4 +1,5 @@
 /** What is merged and what is refused, told from the tables that decide it: README shows it, and no list of its own can go stale. */
+import { DIFFUSION_KINDS, REFUSED_KEYS } from './diffusion-kinds.js'
 import { adapterFormats } from './formats.js'
 import { refusedFields } from './peft-config.js'
 import { knownPeftTypes, peftTypeRow, refusedPeftType } from './peft-types.js'
@@ -19,6 +20,12 @@ export function supportedFormats(): SupportRow[] {
 export function supportedPeftTypes(): SupportRow[] {
   const rows = knownPeftTypes().map((type) => ({ name: nameOf(type), refused: refusedPeftType(type) }))
   return [...rows.filter(({ refused }) => refused === undefined), ...rows.filter(({ refused }) => refused !== undefined)]
+}
+
+/** What adapters of sd-scripts, LyCORIS and diffusers hold for a module of a pipeline, the merged ones first. */
+export function supportedDiffusionKinds(): SupportRow[] {
+  const merged = new Set(DIFFUSION_KINDS.map(({ name }) => name))
+  return [...[...merged].map((name) => ({ name, refused: undefined })), ...REFUSED_KEYS.map(({ name, why }) => ({ name, refused: why }))]
 }
 
 /** What a LoRA config may ask for that is refused. */
