@@ -7,7 +7,7 @@ import { describe, it } from 'node:test'
 import type { CayleyForm } from '../src/core/adapter-nodes.js'
 import type { Delta } from '../src/core/delta.js'
 import { MismatchError } from '../src/core/errors.js'
-import { asMatrix, rowsOf, transposed, wholeMatrix } from '../src/core/row-program.js'
+import { asMatrix, rowsOf, transposed, wholeMatrix } from '../src/core/matrix-view.js'
 import { mergedProgram } from '../src/merge/variants.js'
 import {
   assertGives,

@@ -6,6 +6,7 @@ import type { Folder } from '../core/bytes.js'
 import type { LoraFacts } from '../core/adapter.js'
 import type { TensorInfo } from '../core/tensor-info.js'
 import type { FactorRole } from './key-suffixes.js'
+import { nameList, UsageError } from '../core/errors.js'
 
 /** A folder whose host can also name its subfolders, so that messages can point into a training output. */
 export interface AdapterFolder extends Folder {
@@ -158,4 +159,12 @@ export interface AdapterFile {
   readonly fromUnsloth?: boolean
   /** Things a user should know, one sentence each. */
   readonly notes: readonly string[]
+}
+
+/** The one file of a folder whose name is of a kind. @throws UsageError when there are several, or none */
+export function onlyFile(folder: AdapterFolder, kind: RegExp): string {
+  const names = folder.entries.map(({ name }) => name).filter((name) => kind.test(name))
+  const [name] = names
+  if (name === undefined || names.length > 1) throw new UsageError(`holds ${nameList(names)}: name the file that is meant.`, { file: folder.label })
+  return name
 }

@@ -5,7 +5,7 @@
  */
 import type { Delta } from '../core/delta.js'
 import { MismatchError, UnsupportedError } from '../core/errors.js'
-import { asMatrix, rowsOf, transposed } from '../core/row-program.js'
+import { asMatrix, rowsOf, transposed } from '../core/matrix-view.js'
 import { elementCount, shapeText } from '../core/shape.js'
 import type { AdapterModule, DiffusionKind } from './adapter-file.js'
 import { bindLycorisGlora } from './bind-lycoris-glora.js'

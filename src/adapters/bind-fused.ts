@@ -7,7 +7,7 @@
  */
 import type { Delta, LowRank } from '../core/delta.js'
 import { MismatchError, quoted, UnsupportedError } from '../core/errors.js'
-import { transposed, type MatrixView } from '../core/row-program.js'
+import { transposed, type MatrixView } from '../core/matrix-view.js'
 import { elementCount, shapeText } from '../core/shape.js'
 import type { TensorInfo } from '../core/tensor-info.js'
 import type { AdapterModule } from './adapter-file.js'

@@ -6,12 +6,12 @@
  */
 import type { Delta, LowRank } from '../core/delta.js'
 import { MismatchError, quoted, UnsupportedError } from '../core/errors.js'
-import { transposed, type MatrixView } from '../core/row-program.js'
+import { transposed } from '../core/matrix-view.js'
 import { sameShape, shapeText } from '../core/shape.js'
 import type { TensorInfo } from '../core/tensor-info.js'
 import type { AdapterFile, AdapterModule } from './adapter-file.js'
 import { change, type Binder, type Bound, type Lies } from './bound.js'
-import { factor, placeOf, tensorOf } from './factors.js'
+import { expertPairs, factor, placeOf, tensorOf } from './factors.js'
 
 /** Where a tensor with a GGUF name lies in the base. */
 export interface GgufPlace {
@@ -99,12 +99,4 @@ function bindGguf(bound: Bound): Delta[] {
   if (A.shape.length === 3) return [{ variant: 'experts', ...change(bound), parts: expertPairs(A, B) }]
   const { rowOrders = [] } = module
   return [{ variant: 'lora', ...change(bound), ...pairOf(module), ...(rowOrders.length === 0 ? {} : { rowOrders }) }]
-}
-
-function expertPairs(A: TensorInfo, B: TensorInfo): LowRank[] {
-  const one = (tensor: TensorInfo, expert: number): MatrixView => {
-    const [, rows = 0, cols = 0] = tensor.shape
-    return { tensor, rows, cols, offset: expert * rows * cols, rowStride: cols, colStride: 1 }
-  }
-  return Array.from({ length: A.shape[0] ?? 0 }, (_, expert) => ({ B: one(B, expert), A: one(A, expert) }))
 }

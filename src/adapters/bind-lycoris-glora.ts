@@ -6,7 +6,7 @@
  */
 import type { Delta } from '../core/delta.js'
 import { MismatchError } from '../core/errors.js'
-import { transposed, type MatrixView } from '../core/row-program.js'
+import { transposed, type MatrixView } from '../core/matrix-view.js'
 import { shapeText } from '../core/shape.js'
 import type { AdapterModule } from './adapter-file.js'
 import { asMatrixOf, change, changeOfRows, matrixOf, requireFit, shapeOf, type BoundPiece } from './diffusion-bound.js'

@@ -8,11 +8,11 @@
 import type { Delta } from '../core/delta.js'
 import type { Rotation } from '../core/delta-others.js'
 import { InternalError, MismatchError, quoted } from '../core/errors.js'
-import { asMatrix, type MatrixView } from '../core/row-program.js'
+import { rowSlice, asMatrix, type MatrixView } from '../core/matrix-view.js'
 import { elementCount, shapeText } from '../core/shape.js'
-import type { TensorInfo } from '../core/tensor-info.js'
+import { placeOfTensor, type TensorInfo } from '../core/tensor-info.js'
 import { asMatrixOf, changeOfRows, doesNotFit, ofOutputs, requireWhole, shapeOf, type BoundPiece } from './diffusion-bound.js'
-import { countOption, placeOf, placeOfTensor, rowSlice, tensorOf } from './factors.js'
+import { countOption, placeOf, tensorOf } from './factors.js'
 
 const BLOCK_LISTS = ['oftBlocks', 'oftBlocks1', 'oftBlocks2', 'oftBlocks3'] as const
 

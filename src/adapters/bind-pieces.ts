@@ -9,9 +9,10 @@ import { elementCount, shapeText } from '../core/shape.js'
 import type { TensorInfo } from '../core/tensor-info.js'
 import type { AdapterModule } from './adapter-file.js'
 import { EXPERT_LAYOUTS, FUSED_LINEARS } from './expert-layouts.js'
-import { factor, placeOf, rowSlice } from './factors.js'
+import { factor, placeOf } from './factors.js'
 import type { ModulePaths } from './module-paths.js'
 import { withoutBaseLayer } from './peft-modules.js'
+import { rowSlice } from '../core/matrix-view.js'
 
 /** Some rows of a tensor, all dimensions but the last being rows, and what is added to them. */
 export interface Piece {

@@ -7,7 +7,7 @@ import { MismatchError, quoted, UnsupportedError } from '../core/errors.js'
 import type { Delta } from '../core/delta.js'
 import type { Factor } from '../core/factor.js'
 import { ACTIVATIONS, type Activation } from '../core/activations.js'
-import { asMatrix, transposed, type MatrixView } from '../core/row-program.js'
+import { matricesIn, asMatrix, transposed, type MatrixView } from '../core/matrix-view.js'
 import { elementCount, shapeText } from '../core/shape.js'
 import type { AdapterModule } from './adapter-file.js'
 import { asMatrixOf, biasChange, change, sidesOf, wholePieces, type Binder, type Bound } from './bound.js'
@@ -51,7 +51,7 @@ function rightFactors(module: AdapterModule): readonly Factor[] {
   const whole = module.factors.get('lokr2')
   if (whole?.shape.length !== 3) return [storedFactor(module, LOKR_2)]
   const [count = 0, rows = 0, cols = 0] = whole.shape
-  return Array.from({ length: count }, (_, i) => ({ tensor: whole, rows, cols, offset: i * rows * cols, rowStride: cols, colStride: 1 }))
+  return matricesIn(whole, count, rows, cols)
 }
 
 /** A block holds for every group of columns; "mini" repeats it along the rows too; "bat" has one for each group of rows, and turns the base with it. */
@@ -80,8 +80,7 @@ function bat(bound: Bound, out: number, inputs: number): Delta {
       placeOf(bound.module),
     )
   wholePieces(bound, 'blocks', cols, inputs)
-  const blocks = Array.from({ length: count }, (_, i) => ({ tensor, rows, cols, offset: i * rows * cols, rowStride: cols, colStride: 1 }))
-  return { variant: 'bat', ...change(bound), blocks }
+  return { variant: 'bat', ...change(bound), blocks: matricesIn(tensor, count, rows, cols) }
 }
 
 /** Paths that are products, columns or single values; those of the bias take the weight in. */

@@ -6,13 +6,12 @@
  */
 import type { Delta, LowRank } from '../core/delta.js'
 import { MismatchError, quoted, UnsupportedError } from '../core/errors.js'
-import type { MatrixView } from '../core/row-program.js'
+import { rowSlice } from '../core/matrix-view.js'
 import { shapeText } from '../core/shape.js'
-import type { TensorInfo } from '../core/tensor-info.js'
 import type { AdapterModule } from './adapter-file.js'
 import type { BoundParameter } from './bind-experts.js'
 import { TRANSPOSED_IN_CLASS } from './expert-layouts.js'
-import { placeOf, rowSlice, tensorOf } from './factors.js'
+import { expertPairs, placeOf, tensorOf } from './factors.js'
 import type { ModulePaths } from './module-paths.js'
 import { findParameter, type StoredParameter } from './stored-parameters.js'
 
@@ -47,7 +46,7 @@ export function bindSwitch(module: AdapterModule, paths: ModulePaths, types: Rea
 }
 
 function deltasOf(module: AdapterModule, stored: StoredParameter, position: number, parts: number): Delta[] {
-  const pairs = expertPairs(module)
+  const pairs = stackedPairs(module)
   const rows = stored.rows / parts
   const { B: firstB, A: firstA } = pairs[0] ?? {}
   if (pairs.length !== stored.experts || firstB?.rows !== rows || firstA?.cols !== stored.cols)
@@ -78,7 +77,7 @@ function deltasOf(module: AdapterModule, stored: StoredParameter, position: numb
   })
 }
 
-function expertPairs(module: AdapterModule): LowRank[] {
+function stackedPairs(module: AdapterModule): LowRank[] {
   const [A, B] = [tensorOf(module, 'A'), tensorOf(module, 'B')]
   const [experts = 0, rank = 0] = A.shape
   if (A.shape.length !== 3 || B.shape.length !== 3 || B.shape[0] !== experts || B.shape[2] !== rank)
@@ -86,9 +85,5 @@ function expertPairs(module: AdapterModule): LowRank[] {
       `and its partner have the shapes ${shapeText(A.shape)} and ${shapeText(B.shape)}; (experts x rank x inputs) and (experts x out x rank) are wanted.`,
       placeOf(module),
     )
-  const matrix = (tensor: TensorInfo, expert: number): MatrixView => {
-    const [, rows = 0, cols = 0] = tensor.shape
-    return { tensor, rows, cols, offset: expert * rows * cols, rowStride: cols, colStride: 1 }
-  }
-  return Array.from({ length: experts }, (_, expert) => ({ B: matrix(B, expert), A: matrix(A, expert) }))
+  return expertPairs(A, B)
 }

@@ -6,7 +6,7 @@
  */
 import type { Delta, LowRank } from '../core/delta.js'
 import { MismatchError, quoted } from '../core/errors.js'
-import { transposed } from '../core/row-program.js'
+import { transposed } from '../core/matrix-view.js'
 import { elementCount, sameShape, shapeText } from '../core/shape.js'
 import type { TensorInfo } from '../core/tensor-info.js'
 import type { AdapterModule } from './adapter-file.js'

@@ -5,7 +5,7 @@
  */
 import { MismatchError, quoted } from '../core/errors.js'
 import type { Delta } from '../core/delta.js'
-import { asMatrix } from '../core/row-program.js'
+import { asMatrix } from '../core/matrix-view.js'
 import { elementCount, sameShape, shapeText } from '../core/shape.js'
 import { biasChange, change, doesNotFit, sidesOf, type Binder, type Bound } from './bound.js'
 import { dimensions, length, pairOf, placeOf, size, tensorOf, vector } from './factors.js'

@@ -2,7 +2,7 @@
 import type { Delta } from '../core/delta.js'
 import type { LowRank, SeenAs } from '../core/factor.js'
 import { MismatchError, quoted, type Place } from '../core/errors.js'
-import { transposed } from '../core/row-program.js'
+import { transposed } from '../core/matrix-view.js'
 import { elementCount, shapeText } from '../core/shape.js'
 import type { TensorInfo } from '../core/tensor-info.js'
 import type { AdapterModule } from './adapter-file.js'

@@ -5,12 +5,12 @@
 import type { Delta } from '../core/delta.js'
 import type { Factor, LowRank, SeenAs } from '../core/factor.js'
 import { MismatchError, quoted, UnsupportedError, type Place } from '../core/errors.js'
-import { asMatrix, type MatrixView } from '../core/row-program.js'
+import { rowSlice, asMatrix, type MatrixView } from '../core/matrix-view.js'
 import { elementCount, shapeText } from '../core/shape.js'
-import type { TensorInfo } from '../core/tensor-info.js'
+import { placeOfTensor, type TensorInfo } from '../core/tensor-info.js'
 import type { AdapterModule } from './adapter-file.js'
 import type { DiffusionRole } from './diffusion-keys.js'
-import { placeOf, placeOfTensor, rowSlice, tensorOf, tucker } from './factors.js'
+import { placeOf, tensorOf, tucker } from './factors.js'
 import type { ModulePiece } from './part-names.js'
 
 /** A module, and one of the pieces that the base has it in. */

@@ -1,9 +1,9 @@
 /** The tensors of an adapter's module, by what they are to it, as matrices and vectors. */
 import type { Factor, LowRank, Tucker } from '../core/factor.js'
 import { InternalError, MismatchError, nameList, quoted, type Place } from '../core/errors.js'
-import { asMatrix, wholeMatrix, type MatrixView } from '../core/row-program.js'
+import { matricesIn, asMatrix, wholeMatrix, type MatrixView } from '../core/matrix-view.js'
 import { elementCount, shapeText } from '../core/shape.js'
-import type { TensorInfo } from '../core/tensor-info.js'
+import { placeOfTensor, type TensorInfo } from '../core/tensor-info.js'
 import type { AdapterModule } from './adapter-file.js'
 import type { FactorRole } from './key-suffixes.js'
 
@@ -11,10 +11,6 @@ import type { FactorRole } from './key-suffixes.js'
 export function placeOf({ factors }: Pick<AdapterModule, 'factors'>): Place {
   const [first] = factors.values()
   return first === undefined ? {} : placeOfTensor(first)
-}
-
-export function placeOfTensor({ source, name }: TensorInfo): Place {
-  return { file: source.name, tensor: name }
 }
 
 /** A factor that is stored whole, or as a low-rank pair, or with a core between the two (CP decomposition of a convolution's kernel). */
@@ -39,8 +35,17 @@ export function tucker(core: TensorInfo, out: MatrixView, inputs: MatrixView): T
   const cols = elementCount(kernel)
   if (kernel.length === 0 || outer !== out.rows || inner !== inputs.rows)
     throw new MismatchError(`has shape ${shapeText(core.shape)}; a core for factors of ${out.rows} and ${inputs.rows} ranks is wanted.`, placeOfTensor(core))
-  const matrices = Array.from({ length: outer }, (_, i) => ({ tensor: core, rows: inner, cols, offset: i * inner * cols, rowStride: cols, colStride: 1 }))
-  return { core: matrices, out, inputs }
+  return { core: matricesIn(core, outer, inner, cols), out, inputs }
+}
+
+/** The factors of experts that are stacked in two tensors, (experts x rank x inputs) and (experts x out x rank). */
+export function expertPairs(A: TensorInfo, B: TensorInfo): LowRank[] {
+  const each = (tensor: TensorInfo): MatrixView[] => matricesIn(tensor, A.shape[0] ?? 0, tensor.shape[1] ?? 0, tensor.shape[2] ?? 0)
+  const ofA = each(A)
+  return each(B).flatMap((matrix, expert) => {
+    const partner = ofA[expert]
+    return partner === undefined ? [] : [{ B: matrix, A: partner }]
+  })
 }
 
 /** Rows of such a factor. */
@@ -88,11 +93,6 @@ export function sized(module: AdapterModule, role: FactorRole, rows: number, col
   if (view.rows !== rows || view.cols !== cols)
     throw new MismatchError(`has shape ${shapeText([view.rows, view.cols])}; ${shapeText([rows, cols])} is wanted.`, placeOfTensor(view.tensor))
   return view
-}
-
-/** Some rows of a matrix. */
-export function rowSlice(view: MatrixView, first: number, rows: number): MatrixView {
-  return { ...view, rows, offset: view.offset + first * view.rowStride }
 }
 
 /** A vector as a column. */

@@ -8,19 +8,19 @@
  *
  * Law: llama.cpp 0c1e570 convert_lora_to_gguf.py, src/llama-adapter.cpp: scale is alpha / r, or 1 without alpha.
  */
-import { FormatError, MismatchError, nameList, quoted, UnsupportedError, UsageError } from '../core/errors.js'
+import { FormatError, MismatchError, quoted, UnsupportedError, UsageError } from '../core/errors.js'
 import { textOf, valueOf } from '../core/key-value.js'
 import { shapeText } from '../core/shape.js'
 import { fromQuantType } from '../core/stored-types.js'
 import type { TensorInfo } from '../core/tensor-info.js'
 import { readGgufHeader } from '../formats/gguf/header.js'
-import type { AdapterFile, AdapterFolder, AdapterModule } from './adapter-file.js'
+import { onlyFile, type AdapterFile, type AdapterFolder, type AdapterModule } from './adapter-file.js'
 import type { FactorRole } from './key-suffixes.js'
 import { pairFactors, wholeModules } from './paired-factors.js'
 
 /** @throws UsageError for models, UnsupportedError for other kinds of adapters, MismatchError for tensors without a partner */
 export async function openGgufLora(folder: AdapterFolder, weightsName: string | undefined): Promise<AdapterFile> {
-  const name = weightsName ?? onlyFile(folder)
+  const name = weightsName ?? onlyFile(folder, /\.gguf$/i)
   const source = await folder.open(name)
   const { keyValues, tensors: stored } = await readGgufHeader(source)
   const place = { file: source.name }
@@ -64,13 +64,6 @@ export async function openGgufLora(folder: AdapterFolder, weightsName: string | 
     facts: { format: 'GGUF LoRA', architecture, alpha, modules: modules.map(({ name: module, rank, scale }) => ({ module, rank, scale })) },
     notes: norms.length === 0 ? [] : [`${norms.length} norms of the adapter replace the base's; llama.cpp passes over them when it serves the adapter.`],
   }
-}
-
-function onlyFile(folder: AdapterFolder): string {
-  const names = folder.entries.map(({ name }) => name).filter((name) => /\.gguf$/i.test(name))
-  const [name] = names
-  if (name === undefined || names.length > 1) throw new UsageError(`holds ${nameList(names)}: name the file that is meant.`, { file: folder.label })
-  return name
 }
 
 function alphaOf(value: ReturnType<typeof valueOf>, file: string): number {

@@ -13,7 +13,7 @@
 import { MismatchError, nameList, UsageError } from '../core/errors.js'
 import type { TensorInfo } from '../core/tensor-info.js'
 import { modelTensors, readCheckpoint } from '../formats/torch/checkpoint.js'
-import type { AdapterFile, AdapterFolder, AdapterModule, FormatOptions, FullState } from './adapter-file.js'
+import { onlyFile, type AdapterFile, type AdapterFolder, type AdapterModule, type FormatOptions, type FullState } from './adapter-file.js'
 import { foreignTensors } from './foreign-tensors.js'
 import { holdsItsWeights, stateWeights } from './full-state.js'
 import type { FactorRole } from './key-suffixes.js'
@@ -30,7 +30,7 @@ const WRAPPERS = ['module.', '_orig_mod.']
  * @throws UsageError without alpha, MismatchError for incomplete files, UnsupportedError for what is no loralib file
  */
 export async function openLoralibAdapter(folder: AdapterFolder, weightsName: string | undefined, options: FormatOptions): Promise<AdapterFile> {
-  const name = weightsName ?? onlyFile(folder)
+  const name = weightsName ?? onlyFile(folder, TORCH_ADAPTER)
   const source = await folder.open(name)
   const tensors = withoutWrapper(modelTensors(await readCheckpoint(source)))
   const { modules: pairs, rest } = pairFactors(tensors, { A: 'lora_A', B: 'lora_B' }, source.name)
@@ -82,13 +82,6 @@ function scaleOf(alpha: number, rank: number): number {
   const scale = alpha / rank
   if (!Number.isFinite(Math.fround(scale))) throw new MismatchError(`alpha ${alpha} gives a scale too large for f32.`)
   return scale
-}
-
-function onlyFile(folder: AdapterFolder): string {
-  const names = folder.entries.map(({ name }) => name).filter((name) => TORCH_ADAPTER.test(name))
-  const [name] = names
-  if (name === undefined || names.length > 1) throw new UsageError(`holds ${nameList(names)}: name the file that is meant.`, { file: folder.label })
-  return name
 }
 
 function withoutWrapper(tensors: readonly TensorInfo[]): readonly TensorInfo[] {

@@ -4,9 +4,8 @@
  */
 import type { ByteSource } from '../core/bytes.js'
 import { openDerived } from '../core/derived-bytes.js'
-import { isDtype, elementBytes } from '../core/dtypes.js'
 import { FormatError, UnsupportedError } from '../core/errors.js'
-import { widenF16 } from '../core/float16.js'
+import { numberReader } from '../core/stored-numbers.js'
 import type { TensorInfo } from '../core/tensor-info.js'
 import type { ReadTensor } from './adapter-file.js'
 
@@ -30,14 +29,12 @@ export class SmallTensors {
     this.bytes += tensor.byteLength
     if (tensor.byteLength > MOST_BYTES || this.bytes > MOST_BYTES_TOGETHER)
       throw new FormatError(`has ${tensor.byteLength} bytes: too large for a tensor that is read before the plan is made.`, place)
-    const decode = isDtype(tensor.dtype) ? DECODERS.get(tensor.dtype) : undefined
-    if (decode === undefined || !isDtype(tensor.dtype)) throw new UnsupportedError(`has dtype ${tensor.dtype}; a number is wanted.`, place)
+    const numbers = numberReader(tensor.dtype)
+    if (numbers === undefined) throw new UnsupportedError(`has dtype ${tensor.dtype}; a number is wanted.`, place)
     const bytes = new Uint8Array(tensor.byteLength)
     await openDerived(tensor.source, () => this.source).read(bytes, tensor.offset)
     this.read.push({ tensor: tensor.name, sha256: await sha256(bytes) })
-    const view = new DataView(bytes.buffer)
-    const size = elementBytes(tensor.dtype)
-    return Array.from({ length: bytes.byteLength / size }, (_, i) => decode(view, i * size))
+    return Array.from(numbers(bytes))
   }
 
   /** The one number of a scalar. @throws FormatError when there are more, or none */
@@ -50,28 +47,6 @@ export class SmallTensors {
       })
     return value
   }
-}
-
-const DECODERS: ReadonlyMap<string, (view: DataView, at: number) => number> = new Map<string, (view: DataView, at: number) => number>([
-  ['F64', (view, at) => view.getFloat64(at, true)],
-  ['F32', (view, at) => view.getFloat32(at, true)],
-  ['F16', (view, at) => asF32(widenF16(view.getUint16(at, true)))],
-  ['BF16', (view, at) => asF32(view.getUint16(at, true) << 16)],
-  ['I64', (view, at) => Number(view.getBigInt64(at, true))],
-  ['U64', (view, at) => Number(view.getBigUint64(at, true))],
-  ['I32', (view, at) => view.getInt32(at, true)],
-  ['U32', (view, at) => view.getUint32(at, true)],
-  ['I16', (view, at) => view.getInt16(at, true)],
-  ['U16', (view, at) => view.getUint16(at, true)],
-  ['I8', (view, at) => view.getInt8(at)],
-  ['U8', (view, at) => view.getUint8(at)],
-  ['BOOL', (view, at) => view.getUint8(at)],
-])
-
-function asF32(bits: number): number {
-  const word = new DataView(new ArrayBuffer(4))
-  word.setUint32(0, bits >>> 0)
-  return word.getFloat32(0)
 }
 
 async function sha256(bytes: Uint8Array<ArrayBuffer>): Promise<string> {

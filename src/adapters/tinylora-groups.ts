@@ -8,6 +8,7 @@ import { MismatchError, quoted, UnsupportedError } from '../core/errors.js'
 import { elementCount } from '../core/shape.js'
 import type { TensorInfo } from '../core/tensor-info.js'
 import { firstNormals } from './torch-random.js'
+import { roundHalfEven } from '../core/float32.js'
 
 /** Reads the first elements of a tensor; undefined where that cannot be done before the run (deflated archives). */
 export type ReadFirst = (tensor: TensorInfo, count: number) => Promise<readonly number[] | undefined>
@@ -66,10 +67,4 @@ function unknownPlace(module: string, tensor: TensorInfo, seed: number): Unsuppo
 /** Their standard deviation is 1 / √rank. */
 function isMadeFrom(values: readonly number[], normals: readonly number[], rank: number): boolean {
   return normals.length > 0 && normals.every((normal, i) => Math.abs((values[i] ?? Number.NaN) * Math.sqrt(rank) - normal) < CLOSE)
-}
-
-/** As Python rounds. */
-function roundHalfEven(x: number): number {
-  const floor = Math.floor(x)
-  return x - floor === 0.5 ? floor + (floor % 2) : Math.round(x)
 }

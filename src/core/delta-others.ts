@@ -4,7 +4,7 @@
 import type { CayleyForm, ColumnOrder } from './adapter-nodes.js'
 import type { Change } from './change.js'
 import type { LowRank } from './factor.js'
-import type { MatrixView } from './row-program.js'
+import type { MatrixView } from './matrix-view.js'
 import type { TensorInfo } from './tensor-info.js'
 
 /** `W + scale * (B · A)`, then every feature made as long as its magnitude. */

@@ -1,5 +1,5 @@
 /** The matrices that deltas are made of, as plain data: stored whole, or as products that are never written out. */
-import type { MatrixView } from './row-program.js'
+import type { MatrixView } from './matrix-view.js'
 
 /** A low-rank matrix `B · A`: (rows x rank) and (rank x cols). */
 export interface LowRank {

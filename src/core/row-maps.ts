@@ -4,7 +4,8 @@
  * that a transposed matrix with adapters is a transposed read with transposed factors, row by row, the same bits.
  */
 import { InternalError } from './errors.js'
-import { inRows, programShape, rowsOf, transposed, type MatrixView, type RowProgram } from './row-program.js'
+import { rowSlice, rowsOf, transposed } from './matrix-view.js'
+import { inRows, programShape, type RowProgram } from './row-program.js'
 import { elementCount } from './shape.js'
 import { transposedCodes, type PackedCodes } from './packed-codes.js'
 import { isPlainFloat } from './dtypes.js'
@@ -17,12 +18,12 @@ export function rowRange(program: RowProgram, first: number, rows: number): RowP
   if (first === 0 && rows === own.rows) return program
   switch (program.op) {
     case 'read':
-      return isPlainFloat(program.tensor.dtype) ? { op: 'gather', view: viewRange(rowsOf(program.tensor), first, rows) } : sliced(program, first, rows)
+      return isPlainFloat(program.tensor.dtype) ? { op: 'gather', view: rowSlice(rowsOf(program.tensor), first, rows) } : sliced(program, first, rows)
     case 'gather':
     case 'view':
-      return { op: program.op, view: viewRange(program.view, first, rows) }
+      return { op: program.op, view: rowSlice(program.view, first, rows) }
     case 'lowRank':
-      return { ...program, B: viewRange(program.B, first, rows) }
+      return { ...program, B: rowSlice(program.B, first, rows) }
     case 'add':
       return { op: 'add', base: rowRange(program.base, first, rows), deltas: program.deltas.map((delta) => rowRange(delta, first, rows)) }
     case 'stack':
@@ -153,10 +154,6 @@ function transposedBlocks(program: Blockwise): RowProgram {
   const { rows, cols } = programShape(program)
   if (groups !== undefined || matrixRows !== rows) return { op: 'transpose', input: program }
   return { ...program, input: transpose(input), grid: transpose(grid), blockRows: blockCols, blockCols: blockRows, matrixRows: cols }
-}
-
-function viewRange(view: MatrixView, first: number, rows: number): MatrixView {
-  return { ...view, rows, offset: view.offset + first * view.rowStride }
 }
 
 function stackRange(parts: readonly RowProgram[], first: number, rows: number): RowProgram {

@@ -6,25 +6,12 @@
  * A node says which rows of its children it needs; src/engine evaluates it, src/merge and src/architectures build it.
  * Rows and columns are those of core/shape.ts: a tensor of one dimension is one column.
  */
-import { InternalError } from './errors.js'
 import { rowsAtOnce, storedParts, type Blocks, type PackedCodes } from './packed-codes.js'
 import { elementCount, rowShape, type RowShape } from './shape.js'
 import type { TensorInfo } from './tensor-info.js'
 import type { ElementFunction } from './activations.js'
 import type { AdapterNode } from './adapter-nodes.js'
-
-/**
- * A matrix seen in a stored tensor: element (i, j) is at `offset + i * rowStride + j * colStride`, counted in elements.
- * Strides let one packed tensor hold many factors (experts) and let A·x be read as its transpose.
- */
-export interface MatrixView {
-  readonly tensor: TensorInfo
-  readonly rows: number
-  readonly cols: number
-  readonly offset: number
-  readonly rowStride: number
-  readonly colStride: number
-}
+import type { MatrixView } from './matrix-view.js'
 
 export type RowProgram =
   /** The stored tensor, widened to f32 bit by bit. */
@@ -255,31 +242,6 @@ export function tensorsOf(program: RowProgram): TensorInfo[] {
 function permutedGroup({ shape, order }: Extract<RowProgram, { op: 'permuteRows' }>): number {
   const firstMoved = order.findIndex((axis, i) => axis !== i)
   return firstMoved < 0 ? 1 : elementCount(shape.slice(firstMoved))
-}
-
-/** A stored matrix of two dimensions as a view of itself. */
-export function wholeMatrix(tensor: TensorInfo): MatrixView {
-  const [rows, cols] = tensor.shape
-  if (rows === undefined || cols === undefined || tensor.shape.length !== 2)
-    throw new InternalError('a matrix of two dimensions wanted', { tensor: tensor.name })
-  return { tensor, rows, cols, offset: 0, rowStride: cols, colStride: 1 }
-}
-
-/** A stored tensor as rows and columns of core/shape.ts: a bias is one column. */
-export function rowsOf(tensor: TensorInfo): MatrixView {
-  const { rows, cols } = rowShape(tensor.shape)
-  return { tensor, rows, cols, offset: 0, rowStride: cols, colStride: 1 }
-}
-
-/** The elements of a packed tensor as rows of another length. */
-export function asMatrix(tensor: TensorInfo, rows: number, cols: number): MatrixView {
-  if (rows * cols !== elementCount(tensor.shape)) throw new InternalError(`${rows} x ${cols} are not its elements`, { tensor: tensor.name })
-  return { tensor, rows, cols, offset: 0, rowStride: cols, colStride: 1 }
-}
-
-/** Rows for columns, without moving anything. */
-export function transposed({ tensor, rows, cols, offset, rowStride, colStride }: MatrixView): MatrixView {
-  return { tensor, rows: cols, cols: rows, offset, rowStride: colStride, colStride: rowStride }
 }
 
 /** The program with its elements in rows as `shape` has them. */

@@ -1,5 +1,6 @@
 /** A tensor of a checkpoint: what it is and where its bytes lie. Plain data: it can be cloned to a worker or printed. */
 import type { ByteDescriptor } from './bytes.js'
+import type { Place } from './errors.js'
 import type { StoredType } from './stored-types.js'
 
 export interface TensorInfo<D extends StoredType = StoredType> {
@@ -13,4 +14,9 @@ export interface TensorInfo<D extends StoredType = StoredType> {
   /** First byte of the data in `source`. */
   readonly offset: number
   readonly byteLength: number
+}
+
+/** Where it is, for messages. */
+export function placeOfTensor({ source, name }: Pick<TensorInfo, 'source' | 'name'>): Place {
+  return { file: source.name, tensor: name }
 }

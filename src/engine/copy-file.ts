@@ -1,9 +1,9 @@
 /** Side files that are copied: streamed, for the models of a pipeline that nothing touches are gigabytes. */
-import { closeSync, openSync, writeSync } from 'node:fs'
+import { closeSync, openSync } from 'node:fs'
 import { setImmediate as otherEvents } from 'node:timers/promises'
 import type { ByteDescriptor } from '../core/bytes.js'
-import { fileSystemError } from '../core/file-errors.js'
 import { createTileReader } from './tile-reader.js'
+import { writeAll } from './write-all.js'
 
 const PIECE_BYTES = 4_194_304
 
@@ -21,7 +21,7 @@ export async function copyInto(path: string, source: ByteDescriptor, onPiece: (b
     for (let done = 0; done < source.byteLength; done += buffer.byteLength) {
       const piece = buffer.subarray(0, Math.min(buffer.byteLength, source.byteLength - done))
       reader.read(source, piece, done)
-      writeAll(handle, piece, done, source.name)
+      writeAll(handle, piece, done, { name: source.name, done: 'copied' })
       onPiece(piece.byteLength)
       if (source.byteLength > PIECE_BYTES) await otherEvents() // signals, and timers of who shows progress
     }
@@ -29,13 +29,5 @@ export async function copyInto(path: string, source: ByteDescriptor, onPiece: (b
   } finally {
     closeSync(handle)
     reader.close()
-  }
-}
-
-function writeAll(handle: number, bytes: Uint8Array, position: number, name: string): void {
-  try {
-    for (let done = 0; done < bytes.byteLength;) done += writeSync(handle, bytes, done, bytes.byteLength - done, position + done)
-  } catch (error) {
-    throw fileSystemError(error, name, 'copied')
   }
 }

@@ -1,7 +1,7 @@
 /** Rows of factors: views of stored tensors as packed f32, checked. NaN and infinity are refused, which no trained adapter has. */
 import { elementBytes as bytesOfElement, isPlainFloat } from '../core/dtypes.js'
 import { InternalError } from '../core/errors.js'
-import type { MatrixView } from '../core/row-program.js'
+import type { MatrixView } from '../core/matrix-view.js'
 import { elementCount } from '../core/shape.js'
 import { readStrided } from '../core/strided-view.js'
 import type { TensorInfo } from '../core/tensor-info.js'

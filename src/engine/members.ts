@@ -2,11 +2,10 @@
  * Archive records that a plan reads, made ready before the first tile: each is read once to hold it against its checksum;
  * a deflated one is inflated on the way into a temporary file next to the output, where tiles can read here and there.
  */
-import { closeSync, openSync, statSync, writeSync } from 'node:fs'
+import { closeSync, openSync, statSync } from 'node:fs'
 import { crc32 as fastCrc32 } from 'node:zlib'
 import type { ByteDescriptor, ByteSource, FileDescriptor, MemberDescriptor, MemoryDescriptor } from '../core/bytes.js'
 import { CancelledError, UnsupportedError } from '../core/errors.js'
-import { fileSystemError } from '../core/file-errors.js'
 import { memberPieces, readMember as readWhole } from '../core/members.js'
 import { tensorsOf, type RowProgram } from '../core/row-program.js'
 import type { TensorInfo } from '../core/tensor-info.js'
@@ -14,6 +13,7 @@ import type { Plan } from '../plan/plan.js'
 import type { AtomicOutput } from './atomic-output.js'
 import type { OnProgress } from './progress.js'
 import { createTileReader, memberKey, type InflatedMembers, type TileReader } from './tile-reader.js'
+import { writeAll } from './write-all.js'
 
 interface Watch {
   readonly onProgress?: OnProgress | undefined
@@ -104,20 +104,12 @@ async function readMember(member: MemberDescriptor, container: ByteSource, path:
   try {
     let position = 0
     for await (const piece of memberPieces(member, container, fastCrc32)) {
-      if (handle !== undefined) writeAll(handle, piece, position, member)
+      if (handle !== undefined) writeAll(handle, piece, position, { name: `${member.name} (inflated ${member.part})`, done: 'written' })
       position += piece.byteLength
       report(piece.byteLength)
     }
   } finally {
     if (handle !== undefined) closeSync(handle)
-  }
-}
-
-function writeAll(handle: number, bytes: Uint8Array, position: number, { name, part }: MemberDescriptor): void {
-  try {
-    for (let done = 0; done < bytes.byteLength;) done += writeSync(handle, bytes, done, bytes.byteLength - done, position + done)
-  } catch (error) {
-    throw fileSystemError(error, `${name} (inflated ${part})`, 'written')
   }
 }
 

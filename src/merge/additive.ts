@@ -7,9 +7,10 @@
 import type { AdditiveDelta, Delta, DeftDelta, GloraDelta, MissDelta, PeanutDelta, RandloraDelta, VbloraDelta } from '../core/delta.js'
 import { rowRange, transpose } from '../core/row-maps.js'
 import type { MixtureChoice } from '../core/adapter-nodes.js'
-import { inRows, programShape, transposed, type MatrixView, type RowProgram } from '../core/row-program.js'
+import { rowSlice, transposed, type MatrixView } from '../core/matrix-view.js'
+import { inRows, programShape, type RowProgram } from '../core/row-program.js'
 import { combinedFactors, truncatedSum } from './combined-programs.js'
-import { all, beside, broadcast, factor, identity, lowRank, repeated, scaled, stack, view, viewRows } from './parts.js'
+import { all, beside, broadcast, factor, identity, lowRank, repeated, scaled, stack, view } from './parts.js'
 
 type Of<V extends Delta['variant']> = Extract<Delta, { variant: V }>
 
@@ -99,7 +100,7 @@ function randlora({ B, A, lambda, gamma, turned }: RandloraDelta, { scale }: Con
   const rows = stack(
     Array.from({ length: A.rows }, (_, i): RowProgram => {
       // (lambda · A) · gamma, in this order
-      const bases: RowProgram = { op: 'product', B: view(transposed(viewRows(lambda, i, 1))), A: view(viewRows(A, i, 1)), scale: 1 }
+      const bases: RowProgram = { op: 'product', B: view(transposed(rowSlice(lambda, i, 1))), A: view(rowSlice(A, i, 1)), scale: 1 }
       return { op: 'multiply', left: bases, right: view(gamma) }
     }),
   )

@@ -3,7 +3,8 @@ import type { WeightedInput } from '../core/adapter-nodes.js'
 import type { FactorsDelta, TruncatedDelta } from '../core/combined-delta.js'
 import type { WeightedFactors } from '../core/factor.js'
 import { transpose } from '../core/row-maps.js'
-import { transposed, type MatrixView, type RowProgram } from '../core/row-program.js'
+import { transposed, type MatrixView } from '../core/matrix-view.js'
+import type { RowProgram } from '../core/row-program.js'
 import { beside, scaled, stack, view } from './parts.js'
 
 /** `(one of all B) · (one of all A)`. */

@@ -5,6 +5,7 @@
  * Law: PEFT tuners/oft/layer.py `_cayley_batch`, `_project_batch`; tuners/boft/layer.py `cayley_batch`; tuners/hra/layer.py; LAPACK dgeqrf for signs.
  */
 import type { CayleyForm } from '../core/adapter-nodes.js'
+import { dot, addMultiple } from './vectors.js'
 
 /**
  * One block: `into` (size x size) becomes the orthogonal matrix of `values`.
@@ -174,14 +175,4 @@ export function orthonormalColumns(values: Float32Array, cols: number): void {
     for (const one of found.toReversed()) mirror(unit, one)
     for (let i = 0; i < rows; i++) values[i * cols + j] = unit[i]!
   }
-}
-
-function dot(a: Float64Array, b: Float64Array): number {
-  let sum = 0
-  for (let i = 0; i < a.length; i++) sum += a[i]! * b[i]!
-  return sum
-}
-
-function addMultiple(into: Float64Array, vector: Float64Array, factor: number): void {
-  for (let i = 0; i < into.length; i++) into[i]! += factor * vector[i]!
 }

@@ -6,7 +6,8 @@
  */
 import type { Delta } from '../core/delta.js'
 import type { DoraDelta, OtherDelta, RoadDelta, Rotation } from '../core/delta-others.js'
-import { inRows, programShape, rowsOf, transposed, type MatrixView, type RowProgram } from '../core/row-program.js'
+import { rowsOf, transposed, type MatrixView } from '../core/matrix-view.js'
+import { inRows, programShape, type RowProgram } from '../core/row-program.js'
 import { all, view } from './parts.js'
 
 type Of<V extends Delta['variant']> = Extract<Delta, { variant: V }>

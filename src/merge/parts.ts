@@ -1,7 +1,8 @@
 /** Row programs that variants are put together of. */
 import type { Factor, LowRank, SeenAs } from '../core/factor.js'
 import { transpose } from '../core/row-maps.js'
-import { inRows, programShape, transposed, type MatrixView, type RowProgram } from '../core/row-program.js'
+import { transposed, type MatrixView } from '../core/matrix-view.js'
+import { inRows, programShape, type RowProgram } from '../core/row-program.js'
 import type { RowShape } from '../core/shape.js'
 
 export function view(matrix: MatrixView): RowProgram {
@@ -57,11 +58,6 @@ export function stack(parts: readonly RowProgram[]): RowProgram {
 export function beside(parts: readonly RowProgram[]): RowProgram {
   const [only] = parts
   return parts.length === 1 && only !== undefined ? only : { op: 'beside', parts }
-}
-
-/** Rows [first, first + rows) of a factor. */
-export function viewRows(matrix: MatrixView, first: number, rows: number): MatrixView {
-  return { ...matrix, rows, offset: matrix.offset + first * matrix.rowStride }
 }
 
 /** The base as a formula sees it. */

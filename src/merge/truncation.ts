@@ -5,6 +5,7 @@
  * Law: Golub & Van Loan, Matrix Computations, §5.2 (QR row by row), §8.6 (one-sided Jacobi).
  */
 import { InternalError } from '../core/errors.js'
+import { dot, addMultiple } from './vectors.js'
 
 const MOST_SWEEPS = 60 // ten are usual
 
@@ -36,7 +37,7 @@ export function addRows(R: Float64Array, size: number, columns: Float64Array): v
       const target = row(columns, other, count)
       const share = factor * (head * R[col * size + other]! + dot(own, target))
       R[col * size + other]! -= share * head
-      for (let i = 0; i < count; i++) target[i]! -= share * own[i]!
+      addMultiple(target, own, -share)
     }
     R[col * size + col] = corner < 0 ? norm : -norm
   }
@@ -108,10 +109,4 @@ function timesTransposed(left: Float64Array, right: Float64Array, size: number):
 
 function row(matrix: Float64Array, i: number, size: number): Float64Array {
   return matrix.subarray(i * size, (i + 1) * size)
-}
-
-function dot(a: Float64Array, b: Float64Array): number {
-  let sum = 0
-  for (let i = 0; i < a.length; i++) sum += a[i]! * b[i]!
-  return sum
 }

@@ -13,8 +13,8 @@ import { FormatError, UnsupportedError } from '../core/errors.js'
 import { isArray, isObject, kindOf, parseJsonObject, type Json, type JsonObject } from '../core/json.js'
 import { inRows, type RowProgram } from '../core/row-program.js'
 import { elementCount, rowShape, shapeText } from '../core/shape.js'
-import type { TensorInfo } from '../core/tensor-info.js'
-import { placeOf, requireDtype, requireShape, type Checkpoint, type LogicalTensor } from './checkpoint.js'
+import { placeOfTensor, type TensorInfo } from '../core/tensor-info.js'
+import { requireDtype, requireShape, type Checkpoint, type LogicalTensor } from './checkpoint.js'
 import { lookedUp, nibbles, stored } from './packing.js'
 import { overBlocks } from './scaled.js'
 
@@ -44,7 +44,7 @@ function readState(state: TensorInfo, bytes: Uint8Array): JsonObject {
   try {
     return parseJsonObject(bytes, state.source.name)
   } catch {
-    throw new FormatError('does not describe its weight in JSON, as bitsandbytes does: the file is damaged. Use the 16-bit model.', placeOf(state))
+    throw new FormatError('does not describe its weight in JSON, as bitsandbytes does: the file is damaged. Use the 16-bit model.', placeOfTensor(state))
   }
 }
 
@@ -57,11 +57,11 @@ function readNibbles(checkpoint: Checkpoint, name: string, kind: 'nf4' | 'fp4', 
   const block = uint(json, 'blocksize', state)
   const count = elementCount(shape)
   if (count % 2 !== 0 || elementCount(weight.shape) !== count / 2)
-    throw new FormatError(`has shape ${shapeText(weight.shape)}; the model's is ${shapeText(shape)}, two numbers to a byte.`, placeOf(weight))
+    throw new FormatError(`has shape ${shapeText(weight.shape)}; the model's is ${shapeText(shape)}, two numbers to a byte.`, placeOfTensor(weight))
   const blocks = Math.ceil(count / block)
   requireShape(absmax, [blocks], `${count} numbers in blocks of ${block}`)
   if (count % block !== 0)
-    throw new UnsupportedError(`has ${count} numbers, no whole blocks of ${block}. Use the 16-bit model that it was made from.`, placeOf(weight))
+    throw new UnsupportedError(`has ${count} numbers, no whole blocks of ${block}. Use the 16-bit model that it was made from.`, placeOfTensor(weight))
   const { grid, parts } = json.has('nested_blocksize')
     ? nestedScales(checkpoint, name, absmax, json, state)
     : { grid: stored(absmax, { rows: blocks, cols: 1 }), parts: [] }
@@ -83,7 +83,7 @@ function nestedScales(
   const blocks = elementCount(absmax.shape)
   const size = uint(json, 'nested_blocksize', state)
   const offset = json.get('nested_offset')
-  if (typeof offset !== 'number') throw new FormatError(`nested_offset is ${kindOf(offset)}; a number is wanted.`, placeOf(state))
+  if (typeof offset !== 'number') throw new FormatError(`nested_offset is ${kindOf(offset)}; a number is wanted.`, placeOfTensor(state))
   requireDtype(absmax, 'U8')
   requireDtype(nested, 'F32')
   requireDtype(book, 'F32')
@@ -104,7 +104,7 @@ async function readEightBits(checkpoint: Checkpoint): Promise<LogicalTensor[]> {
   const bytes = await checkpoint.readSmall(formats)
   for (const format of formats)
     if (bytes.get(format)?.[0] !== ROW_MAJOR)
-      throw new UnsupportedError('is stored for one kind of graphics card. Use the 16-bit model that it was made from.', placeOf(format))
+      throw new UnsupportedError('is stored for one kind of graphics card. Use the 16-bit model that it was made from.', placeOfTensor(format))
   return modules.map(({ stem: module, tensor: scale }) => {
     const weight = checkpoint.take(`${module}.weight`, scale)
     requireDtype(weight, 'I8')
@@ -120,7 +120,7 @@ function shapeOf(value: Json | undefined, state: TensorInfo): number[] {
   if (shape.length === 0 || shape.length !== dimensions.length || !Number.isSafeInteger(elementCount(shape)))
     throw new FormatError(
       `says that the shape is ${isObject(value) ? 'an object' : JSON.stringify(dimensions.map(String))}; positive integers are wanted.`,
-      placeOf(state),
+      placeOfTensor(state),
     )
   return shape
 }
@@ -128,6 +128,6 @@ function shapeOf(value: Json | undefined, state: TensorInfo): number[] {
 function uint(json: JsonObject, key: string, state: TensorInfo): number {
   const value = json.get(key)
   if (typeof value !== 'number' || !Number.isSafeInteger(value) || value <= 0)
-    throw new FormatError(`${key} is ${kindOf(value)}; a positive integer is wanted.`, placeOf(state))
+    throw new FormatError(`${key} is ${kindOf(value)}; a positive integer is wanted.`, placeOfTensor(state))
   return value
 }

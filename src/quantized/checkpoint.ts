@@ -7,7 +7,7 @@ import { kindOf, type JsonObject } from '../core/json.js'
 import type { RowProgram } from '../core/row-program.js'
 import { sameShape, shapeText } from '../core/shape.js'
 import type { StoredType } from '../core/stored-types.js'
-import type { TensorInfo } from '../core/tensor-info.js'
+import { placeOfTensor, type TensorInfo } from '../core/tensor-info.js'
 
 /** A tensor as the model has it, whatever it is stored as. */
 export interface LogicalTensor {
@@ -92,26 +92,21 @@ export class Checkpoint {
 /** @throws FormatError unless the tensor has one of these dtypes */
 export function requireDtype(tensor: TensorInfo, ...wanted: readonly StoredType[]): void {
   if (wanted.includes(tensor.dtype)) return
-  throw new FormatError(`is ${tensor.dtype}; ${wanted.join(' or ')} is wanted in a quantized model of this kind.`, placeOf(tensor))
+  throw new FormatError(`is ${tensor.dtype}; ${wanted.join(' or ')} is wanted in a quantized model of this kind.`, placeOfTensor(tensor))
 }
 
 /** @throws FormatError unless the tensor has the shape that its layout gives it */
 export function requireShape(tensor: TensorInfo, wanted: readonly number[], why: string): void {
   if (sameShape(tensor.shape, wanted)) return
-  throw new FormatError(`has shape ${shapeText(tensor.shape)}; ${shapeText(wanted)} is wanted: ${why}.`, placeOf(tensor))
+  throw new FormatError(`has shape ${shapeText(tensor.shape)}; ${shapeText(wanted)} is wanted: ${why}.`, placeOfTensor(tensor))
 }
 
 /** The two dimensions of a matrix. @throws FormatError */
 export function matrixShape(tensor: TensorInfo): [number, number] {
   const [rows, cols] = tensor.shape
   if (tensor.shape.length !== 2 || rows === undefined || cols === undefined)
-    throw new FormatError(`has shape ${shapeText(tensor.shape)}; a matrix is wanted.`, placeOf(tensor))
+    throw new FormatError(`has shape ${shapeText(tensor.shape)}; a matrix is wanted.`, placeOfTensor(tensor))
   return [rows, cols]
-}
-
-/** Where a tensor is, for messages. */
-export function placeOf({ source, name }: TensorInfo): { file: string; tensor: string } {
-  return { file: source.name, tensor: name }
 }
 
 /** Scales and zero points of activations and of the key-value cache: not the weights' business. */

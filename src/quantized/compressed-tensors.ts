@@ -11,8 +11,9 @@ import { FormatError, quoted } from '../core/errors.js'
 import { isObject, kindOf, textOr, type Json, type JsonObject } from '../core/json.js'
 import type { RowProgram } from '../core/row-program.js'
 import { shapeText } from '../core/shape.js'
-import type { TensorInfo } from '../core/tensor-info.js'
-import { placeOf, requireDtype, requireShape, type Checkpoint, type LogicalTensor } from './checkpoint.js'
+import { numberReader } from '../core/stored-numbers.js'
+import { placeOfTensor, type TensorInfo } from '../core/tensor-info.js'
+import { requireDtype, requireShape, type Checkpoint, type LogicalTensor } from './checkpoint.js'
 import { readBlock } from './fp8.js'
 import { readMicroBlocks } from './micro-blocks.js'
 import { codesPerWord, packedInColumns, packedInRows } from './packing.js'
@@ -124,11 +125,7 @@ async function shapesOf({ readSmall }: Checkpoint, tensors: readonly TensorInfo[
     requireShape(tensor, [2], 'it holds the shape of a matrix')
   }
   const bytes = await readSmall(tensors)
-  return tensors.map((tensor) => {
-    const own = bytes.get(tensor) ?? new Uint8Array(16)
-    const view = new DataView(own.buffer, own.byteOffset, own.byteLength)
-    return [0, 1].map((i) => (tensor.dtype === 'I64' ? Number(view.getBigInt64(i * 8, true)) : view.getInt32(i * 4, true)))
-  })
+  return tensors.map((tensor) => Array.from(numberReader(tensor.dtype)?.(bytes.get(tensor) ?? new Uint8Array(16)) ?? []))
 }
 
 /** The stored tensors that each module has. */
@@ -151,7 +148,7 @@ function readModule(
   const groups = checkpoint.find(`${module}.weight_g_idx`)
   requireDtype(packed, 'I32')
   const perWord = codesPerWord(packed, bits)
-  if (rows <= 0 || cols <= 0) throw new FormatError(`says that the weight is ${shapeText([rows, cols])}.`, placeOf(shape))
+  if (rows <= 0 || cols <= 0) throw new FormatError(`says that the weight is ${shapeText([rows, cols])}.`, placeOfTensor(shape))
   requireShape(packed, [rows, Math.ceil(cols / perWord)], `weight_shape is ${shapeText([rows, cols])}, in ${bits} bits`)
   const size = typeof groupSize === 'number' && groupSize > 0 ? groupSize : cols
   const weight = { ...packed, name: `${module}.weight`, shape: [rows, cols] }

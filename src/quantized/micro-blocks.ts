@@ -12,8 +12,8 @@ import { FormatError } from '../core/errors.js'
 import { rowRange, transpose } from '../core/row-maps.js'
 import type { RowProgram } from '../core/row-program.js'
 import { rowShape, shapeText, type RowShape } from '../core/shape.js'
-import type { TensorInfo } from '../core/tensor-info.js'
-import { placeOf, matrixShape, requireDtype, requireShape, type Checkpoint, type LogicalTensor } from './checkpoint.js'
+import { placeOfTensor, type TensorInfo } from '../core/tensor-info.js'
+import { matrixShape, requireDtype, requireShape, type Checkpoint, type LogicalTensor } from './checkpoint.js'
 import { nibbles, stored } from './packing.js'
 import { overAll } from './scaled.js'
 
@@ -28,7 +28,7 @@ export function readMxfp4(checkpoint: Checkpoint): LogicalTensor[] {
     requireDtype(blocks, 'U8')
     requireDtype(scales, 'U8', 'F8_E8M0')
     if (blocks.shape.length !== 4 || bytes !== MX_BLOCK / 2)
-      throw new FormatError(`has shape ${shapeText(blocks.shape)}; (experts, out, in / ${MX_BLOCK}, ${MX_BLOCK / 2}) is wanted.`, placeOf(blocks))
+      throw new FormatError(`has shape ${shapeText(blocks.shape)}; (experts, out, in / ${MX_BLOCK}, ${MX_BLOCK / 2}) is wanted.`, placeOfTensor(blocks))
     requireShape(scales, [experts, out, perRow], 'one scale for each block')
     const inputs = perRow * MX_BLOCK
     const rows = mxfp4Rows(blocks, scales, { rows: experts * out, cols: inputs })

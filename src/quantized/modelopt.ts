@@ -4,9 +4,10 @@
  * Law: conversion/base.py `dequant_model`, method modelopt (llama.cpp 0c1e570).
  */
 import { FormatError } from '../core/errors.js'
-import { placeOf, type Checkpoint, type LogicalTensor } from './checkpoint.js'
+import type { Checkpoint, LogicalTensor } from './checkpoint.js'
 import { readMatrix } from './micro-blocks.js'
 import { scaledTensor } from './scaled.js'
+import { placeOfTensor } from '../core/tensor-info.js'
 
 /** quant_method modelopt. */
 export function readModelopt(checkpoint: Checkpoint): LogicalTensor[] {
@@ -16,7 +17,7 @@ export function readModelopt(checkpoint: Checkpoint): LogicalTensor[] {
     if (weight.dtype === 'U8' && scale.dtype === 'F8_E4M3') return readMatrix(checkpoint, module, weight)
     throw new FormatError(
       `is ${weight.dtype} with scales of ${scale.dtype}: of ModelOpt’s kinds FP8 and NVFP4 are read. Use the 16-bit model.`,
-      placeOf(weight),
+      placeOfTensor(weight),
     )
   })
 }

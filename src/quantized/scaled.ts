@@ -7,8 +7,8 @@
 import { FormatError } from '../core/errors.js'
 import type { RowProgram } from '../core/row-program.js'
 import { elementCount, rowShape, sameShape, shapeText } from '../core/shape.js'
-import type { TensorInfo } from '../core/tensor-info.js'
-import { placeOf, type LogicalTensor } from './checkpoint.js'
+import { placeOfTensor, type TensorInfo } from '../core/tensor-info.js'
+import type { LogicalTensor } from './checkpoint.js'
 import { stored } from './packing.js'
 
 /** Rows and columns of a block. */
@@ -40,7 +40,7 @@ export function overBlocks(by: Blockwise['by'], input: RowProgram, weight: Tenso
 /** One number for all. @throws FormatError when it is not one */
 export function overAll(by: Blockwise['by'], input: RowProgram, all: { readonly rows: number; readonly cols: number }, number: TensorInfo): RowProgram {
   if (elementCount(number.shape) !== 1)
-    throw new FormatError(`has shape ${shapeText(number.shape)}; one number for the whole tensor is wanted.`, placeOf(number))
+    throw new FormatError(`has shape ${shapeText(number.shape)}; one number for the whole tensor is wanted.`, placeOfTensor(number))
   const { rows, cols } = all
   return { op: 'blockwise', by, input, grid: stored(number, { rows: 1, cols: 1 }), blockRows: rows, blockCols: cols, matrixRows: rows }
 }
@@ -70,5 +70,5 @@ function gridOf({ shape }: TensorInfo, scale: TensorInfo, block: Block | undefin
 
 function unfit(weight: readonly number[], scale: TensorInfo, wanted: readonly number[]): FormatError {
   const asked = weight.length < 2 ? 'a matrix is wanted' : `${shapeText(wanted)} is wanted`
-  return new FormatError(`has shape ${shapeText(scale.shape)}, but what it scales is ${shapeText(weight)}: ${asked}.`, placeOf(scale))
+  return new FormatError(`has shape ${shapeText(scale.shape)}, but what it scales is ${shapeText(weight)}: ${asked}.`, placeOfTensor(scale))
 }
