@@ -1,5 +1,5 @@
 /** What bench/kernels.mjs measures: each case as functions over arrays of its own, in a worker thread, ours and libggml's. A message names case, side and time. */
-import { parentPort } from 'node:worker_threads'
+import { parentPort, workerData } from 'node:worker_threads'
 
 const ELEMENTS = 262_144 // they stay in the second-level cache
 const COLS = 4096
@@ -26,6 +26,7 @@ if (parentPort !== null) serve()
 function serve() {
   const { arithmetic, arena } = openWorkshop(48 * 2 ** 20)
   const libggml = openLibggml()
+  const rebuilt = workerData?.rebuilt && openLibggml(workerData.rebuilt)
   const floats = (count) => new Float32Array(arena.take(count * 4).buffer, arena.mark() - Math.ceil((count * 4) / 64) * 64, count)
   const known = new Map()
   const start = arena.mark()
@@ -66,7 +67,8 @@ function serve() {
     ours()
     theirs?.()
     const same = theirs === undefined || Buffer.compare(into, native) === 0
-    return { ours, theirs, plain: () => PLAIN_ARITHMETIC.encode(type, from, native, COLS, importance), same }
+    const again = rebuilt && (() => rebuilt.encode(type, from, native, COLS, importance))
+    return { ours, theirs, rebuilt: again, plain: () => PLAIN_ARITHMETIC.encode(type, from, native, COLS, importance), same }
   }
 
   function widenCase(type) {
@@ -79,7 +81,8 @@ function serve() {
     ours()
     theirs?.()
     const same = theirs === undefined || Buffer.compare(new Uint8Array(into.buffer, into.byteOffset, ELEMENTS * 4), new Uint8Array(native.buffer)) === 0
-    return { ours, theirs, plain: () => PLAIN_ARITHMETIC.widen(stored, bytes, native), same }
+    const again = rebuilt && (() => rebuilt.widen(stored, bytes, native))
+    return { ours, theirs, rebuilt: again, plain: () => PLAIN_ARITHMETIC.widen(stored, bytes, native), same }
   }
 
   /** A product by itself, or a whole merge: bf16 weights widened, the product added and measured, the sum checked and encoded. libggml has none. */

@@ -24,12 +24,9 @@ export interface Libggml {
 
 type Native = (...args: unknown[]) => unknown
 
-/** Opens the library. @returns undefined where there is none for this platform */
-export function openLibggml(): Libggml | undefined {
-  const place = PLATFORMS[`${process.platform}-${process.arch}`]
-  if (place === undefined) return undefined
-  const path = join(PROJECT, 'node_modules', '@node-llama-cpp', place.folder, 'bins', place.folder, place.file)
-  if (!existsSync(path)) return undefined
+/** Opens the library. @param path  another build of it @returns undefined where there is none for this platform */
+export function openLibggml(path = stockLibrary()): Libggml | undefined {
+  if (path === undefined || !existsSync(path)) return undefined
   const koffi = createRequire(import.meta.url)('koffi') as { load: (path: string) => { func: (prototype: string) => Native } }
   const library = koffi.load(path)
   const quantize = library.func(
@@ -53,4 +50,9 @@ export function openLibggml(): Libggml | undefined {
     },
     widen: (type, from, into) => void reader(type)(from, into, into.length),
   }
+}
+
+function stockLibrary(): string | undefined {
+  const place = PLATFORMS[`${process.platform}-${process.arch}`]
+  return place && join(PROJECT, 'node_modules', '@node-llama-cpp', place.folder, 'bins', place.folder, place.file)
 }
