@@ -40,20 +40,23 @@ export class TemplateTrie<T> {
 
   /** Every template that the whole name matches. */
   match(name: string): Match<T>[] {
-    let states: { node: Node<T>; captures: Captures }[] = [{ node: this.root, captures: {} }]
-    for (const part of name.split('.')) {
-      states = states.flatMap(({ node, captures }) => {
-        const next: typeof states = []
-        const literal = node.parts.get(part)
-        if (literal !== undefined) next.push({ node: literal, captures })
-        if (NUMBER.test(part))
-          for (const [placeholder, numbered] of node.numbers) next.push({ node: numbered, captures: { ...captures, [placeholder]: Number(part) } })
-        return next
-      })
-      if (states.length === 0) return []
-    }
-    return states.flatMap(({ node, captures }) => node.values.map((value) => ({ value, captures })))
+    const found: Match<T>[] = []
+    walk(this.root, name.split('.'), 0, {}, found)
+    return found
   }
+}
+
+/** As deep as the templates are, however many parts the name has. */
+function walk<T>(node: Node<T>, parts: readonly string[], at: number, captures: Captures, found: Match<T>[]): void {
+  const part = parts[at]
+  if (part === undefined) {
+    for (const value of node.values) found.push({ value, captures })
+    return
+  }
+  const literal = node.parts.get(part)
+  if (literal !== undefined) walk(literal, parts, at + 1, captures, found)
+  if (node.numbers.size === 0 || !NUMBER.test(part)) return
+  for (const [placeholder, numbered] of node.numbers) walk(numbered, parts, at + 1, { ...captures, [placeholder]: Number(part) }, found)
 }
 
 /** The name that a template stands for. */
