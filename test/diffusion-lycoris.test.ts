@@ -1,6 +1,6 @@
 /** What LyCORIS and sd-scripts train beyond plain LoRA, against fixtures that their own classes wrote and checked (fixtures/make/diffusion_adapters.py). */
 import assert from 'node:assert/strict'
-import { readdirSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { execute, MismatchError, planMerge, UnsupportedError } from '../src/index.js'
@@ -38,6 +38,18 @@ describe('what LyCORIS and sd-scripts train', () => {
     it(`merges as its makers compute it: ${name}`, async (t) =>
       assertMerged(await merged(t, join(FOLDER, `${name}.safetensors`)), read('base.safetensors'), expectedOf(name)))
   }
+
+  it('gives the same bytes in tiles of any size', async (t) => {
+    for (const name of CASES) {
+      const folder = workspace(t)
+      const run = async (tileElements: number): Promise<Buffer> => {
+        const out = join(folder, `${tileElements}.safetensors`)
+        await execute(await planMerge({ base: BASE, adapters: [{ path: join(FOLDER, `${name}.safetensors`) }], out, tileElements }))
+        return readFileSync(out)
+      }
+      assert.ok((await run(7)).equals(await run(262_144)), name)
+    }
+  })
 
   it('is called by its name', async () => {
     const kindOf = async (name: string): Promise<string> => (await openAdapterFile(await openFolder(FOLDER), `${name}.safetensors`)).kind

@@ -283,6 +283,79 @@ describe('keys of an adapter for a transformer', () => {
   }
 })
 
+describe('several adapters for a transformer', () => {
+  const original = modelOf(FACTS.flux)
+  const diffusers = converted(FACTS.flux, original)
+  const mergeAll = async (t: Context, base: Tensors, adapters: readonly (readonly [Tensors, number])[], combine?: 'linear'): Promise<Tensors> => {
+    const folder = workspace(t)
+    writeSafetensors(join(folder, 'base.safetensors'), base)
+    const paths = adapters.map(([adapter, weight], i) => {
+      writeSafetensors(join(folder, `${i}.safetensors`), adapter)
+      return { path: join(folder, `${i}.safetensors`), weight }
+    })
+    const out = join(folder, 'out.safetensors')
+    await execute(await planMerge({ base: join(folder, 'base.safetensors'), adapters: paths, out, ...(combine === undefined ? {} : { combine }) }))
+    return Object.fromEntries(readSafetensors(out))
+  }
+  const fused = adapterOf(FACTS.flux, 'original', lora)
+  const apart = adapterOf(FACTS.flux, 'diffusers', KINDS['LoHa'] ?? lora)
+
+  it('are summed alike, whichever has parts of what the other has whole, in any order', async (t) => {
+    const merged = await mergeAll(t, original, [
+      [fused, 0.5],
+      [apart, 2],
+    ])
+    const turned = await mergeAll(t, original, [
+      [apart, 2],
+      [fused, 0.5],
+    ])
+    assertSame(turned, merged)
+    const inFolder = await mergeAll(t, diffusers, [
+      [fused, 0.5],
+      [apart, 2],
+    ])
+    assertSame(inFolder, converted(FACTS.flux, merged))
+  })
+
+  it('take each other back', async (t) => {
+    const doubled = Object.fromEntries(Object.entries(fused).map(([key, tensor]) => [key, key.endsWith('.alpha') ? f32Tensor([], [3]) : tensor]))
+    for (const base of [original, diffusers])
+      assertSame(
+        await mergeAll(t, base, [
+          [fused, 1],
+          [doubled, -0.5],
+        ]),
+        base,
+      )
+  })
+
+  it('are combined factor by factor in the rows that a part has', async (t) => {
+    const other = adapterOf(FACTS.flux, 'original', (key, shape, hasBias, seed) => lora(key, shape, hasBias, seed + 77))
+    const both = [
+      [fused, 1],
+      [other, 0.5],
+    ] as const
+    const swapping = /final_layer_adaLN/ // a tensor in two pieces has rows, which factors have not
+    const without = both.map(([adapter, weight]) => [Object.fromEntries(Object.entries(adapter).filter(([key]) => !swapping.test(key))), weight] as const)
+    assertSame(await mergeAll(t, diffusers, without, 'linear'), converted(FACTS.flux, await mergeAll(t, original, without, 'linear')))
+    await assert.rejects(mergeAll(t, diffusers, both, 'linear'), refused(UnsupportedError, /--combine linear is for factors of plain LoRA only/))
+  })
+
+  it('that are no sum are refused beside parts', async (t) => {
+    const rotating = adapterOf(FACTS.flux, 'original', KINDS['OFT'] ?? lora)
+    const plain = adapterOf(FACTS.flux, 'diffusers', lora)
+    const both = [
+      [rotating, 1],
+      [plain, 1],
+    ] as const
+    await assert.rejects(
+      mergeAll(t, original, both),
+      refused(UnsupportedError, /(?:changed by several adapters|changed as a whole by rotateRows).*merge one after the other/),
+    )
+    await assert.rejects(mergeAll(t, diffusers, both), refused(UnsupportedError, /changed by several adapters, one of them by rotateRows/))
+  })
+})
+
 function stripped(tensors: Tensors): Tensors {
   return Object.fromEntries(Object.entries(tensors).map(([key, tensor]) => [key.slice('x.'.length), tensor]))
 }

@@ -17,6 +17,7 @@ import {
   changeOfRows,
   doesNotFit,
   factorOf,
+  lowRankDelta,
   matrixOf,
   ofOutputs,
   pairOf,
@@ -80,7 +81,7 @@ function bindLocon(bound: BoundPiece): Delta[] {
   const value = core === undefined ? undefined : tucker(core, transposed(matrixOf(tensorOf(module, 'B'))), pair.A)
   const [out, inputs] = value === undefined ? [pair.B.rows, pair.A.cols] : [rowCount(value), colCount(value)]
   requireFit(bound, out, inputs)
-  const deltas = decomposed(bound, value === undefined ? { variant: 'lora', ...change(bound), ...pair } : { variant: 'sum', ...change(bound), value })
+  const deltas = decomposed(bound, value === undefined ? lowRankDelta(bound, pair) : { variant: 'sum', ...change(bound), value })
   const [trained, difference] = [module.factors.get('trainedBias'), module.factors.get('biasDifference')]
   if (trained !== undefined) deltas.push(biasDelta(bound, trained, module.scale))
   if (difference !== undefined) deltas.push(biasDelta(bound, difference, 1))

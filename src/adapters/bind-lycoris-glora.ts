@@ -9,7 +9,7 @@ import { MismatchError } from '../core/errors.js'
 import { transposed, type MatrixView } from '../core/matrix-view.js'
 import { shapeText } from '../core/shape.js'
 import type { AdapterModule } from './adapter-file.js'
-import { asMatrixOf, change, changeOfRows, matrixOf, requireFit, shapeOf, type BoundPiece } from './diffusion-bound.js'
+import { asMatrixOf, change, changeOfRows, lowRankDelta, matrixOf, requireFit, shapeOf, type BoundPiece } from './diffusion-bound.js'
 import { colCount, placeOf, rowCount, tensorOf, tucker } from './factors.js'
 
 /** The first and the second matrix of a pair, as they are multiplied. */
@@ -26,7 +26,7 @@ export function bindLycorisGlora(bound: BoundPiece): Delta[] {
   const core = module.factors.get('gloraBM')
   const kernel = inputs / (weight.shape[1] ?? 1)
   const mixing: Delta = { variant: 'through', ...changeOfRows(bound), ...asMatrixOf(bound), ...through, kernel }
-  if (core === undefined) return [mixing, { variant: 'lora', ...change(bound), ...plus }]
+  if (core === undefined) return [mixing, lowRankDelta(bound, plus)]
   const value = tucker(core, transposed(plus.B), plus.A)
   requireFit(bound, rowCount(value), colCount(value))
   return [mixing, { variant: 'sum', ...change(bound), value }]

@@ -77,6 +77,12 @@ export function changeOfRows({ module, piece: { weight, bias, rows } }: BoundPie
   }
 }
 
+/** A low-rank update, of the piece's rows only. */
+export function lowRankDelta(bound: BoundPiece, { B, A }: LowRank): Delta {
+  const { part } = bound.piece
+  return { variant: 'lora', ...changeOfRows(bound), B: part === undefined ? B : rowSlice(B, part.first, part.count), A }
+}
+
 /** The base as (out x everything else), where it is not stored so. */
 export function asMatrixOf(bound: BoundPiece): { seenAs?: SeenAs } {
   const { weight, out, inputs } = shapeOf(bound)

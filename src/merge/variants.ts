@@ -27,30 +27,29 @@ export function effectiveScale(delta: Pick<Delta, 'scale'>, weight: number): num
  * @throws UnsupportedError when a change that is no sum is weighted, or meets another adapter
  */
 export function mergedProgram(base: RowProgram, deltas: readonly WeightedDelta[], tensor: Context['tensor'] = unknownTensor): RowProgram {
-  const ofRows = deltas.filter(({ delta }) => delta.rows !== undefined)
-  if (ofRows.length === 0) return mergedWhole(base, deltas, tensor)
-  return mergedByRows(
-    mergedWhole(
-      base,
-      deltas.filter((one) => !ofRows.includes(one)),
-      tensor,
-    ),
-    ofRows,
-    tensor,
-  )
+  const isOfRows = deltas.some(({ delta }) => delta.rows !== undefined)
+  return isOfRows ? mergedByRows(base, deltas, tensor) : mergedWhole(base, deltas, (delta, weight, begun) => additive(delta, weight, begun, tensor))
 }
 
-/** Changes of some rows each: the base is cut between them. */
+/** Changes of some rows each: the base is cut between them, and so is what others add to all of it. */
 function mergedByRows(base: RowProgram, deltas: readonly WeightedDelta[], tensor: Context['tensor']): RowProgram {
   const { rows } = programShape(base)
+  const whole = deltas.find(({ delta }) => delta.rows === undefined && !isAdditive(delta))
+  if (whole !== undefined)
+    throw new UnsupportedError(
+      `is changed as a whole by ${whole.delta.variant} (module ${quoted(whole.delta.module)}), and another adapter changes parts of it: merge one after the other.`,
+      { tensor: whole.delta.target },
+    )
   const cuts = [...new Set([0, rows, ...deltas.flatMap(({ delta: { rows: own } }) => (own === undefined ? [] : [own.first, own.first + own.count]))])]
   cuts.sort((a, b) => a - b)
   const parts = cuts.slice(1).map((end, i): RowProgram => {
     const first = cuts[i] ?? 0
-    const own = deltas.filter(({ delta }) => delta.rows?.first === first && delta.rows.count === end - first)
-    return mergedWhole(rowRange(base, first, end - first), own, tensor)
+    const own = deltas.filter(({ delta: { rows: range } }) => range === undefined || (range.first === first && range.count === end - first))
+    return mergedWhole(rowRange(base, first, end - first), own, (delta, weight, begun) =>
+      delta.rows === undefined ? rowRange(additive(delta, weight, base, tensor), first, end - first) : additive(delta, weight, begun, tensor),
+    )
   })
-  const used = deltas.filter(({ delta: { rows: own } }) => own !== undefined && cuts[cuts.indexOf(own.first) + 1] === own.first + own.count)
+  const used = deltas.filter(({ delta: { rows: own } }) => own === undefined || cuts[cuts.indexOf(own.first) + 1] === own.first + own.count)
   const [unused] = deltas.filter((one) => !used.includes(one))
   if (unused !== undefined)
     throw new UnsupportedError(`module ${quoted(unused.delta.module)} changes rows that another adapter cuts apart: merge one after the other.`, {
@@ -59,14 +58,19 @@ function mergedByRows(base: RowProgram, deltas: readonly WeightedDelta[], tensor
   return { op: 'stack', parts }
 }
 
-function mergedWhole(base: RowProgram, deltas: readonly WeightedDelta[], tensor: Context['tensor']): RowProgram {
+/** @param update  what a sum adds, to a base as the first changes leave it */
+function mergedWhole(
+  base: RowProgram,
+  deltas: readonly WeightedDelta[],
+  update: (delta: AdditiveDelta, weight: number, begun: RowProgram) => RowProgram,
+): RowProgram {
   if (deltas.length === 0) return base
   const others = deltas.filter(({ delta }) => !isAdditive(delta))
   checkAlone(others, deltas)
   const act = (before: RowProgram, { delta }: WeightedDelta): RowProgram => other(delta, before)
   let program = others.filter(({ delta }) => FIRST.has(delta.variant)).reduce(act, base)
   const begun = program
-  const sums = deltas.flatMap(({ delta, weight }) => (isAdditive(delta) ? [additive(delta, weight, begun, tensor)] : []))
+  const sums = deltas.flatMap(({ delta, weight }) => (isAdditive(delta) ? [update(delta, weight, begun)] : []))
   if (sums.length > 0) program = { op: 'add', base: program, deltas: sums }
   program = others.filter(({ delta }) => !FIRST.has(delta.variant)).reduce(act, program)
   if (others.length === 0 || elements(program) !== elements(base)) return program
