@@ -46,6 +46,7 @@ const REASONS: Readonly<Record<string, RegExp>> = {
   other_beft: /no bias to add it to/,
   mimic_gptq: /GPTQ|quantized/,
   mimic_bnb_nf4: /quantized|bitsandbytes/,
+  mimic_bnb_int8: /quantized|bitsandbytes/,
 }
 
 /** f32: |ours - expected| <= 1e-6 + 2^-22 |expected|; bf16, f16: equal but for 1 element in 1000 (always 2), one step of its own magnitude away. */
@@ -119,6 +120,8 @@ function wishFor(folder: string, expected: string): Wish | undefined {
       adapters: two(Number(first), Number(second)),
       options: { dtype: 'F32', ...combination, ...(density === undefined ? {} : { density: Number(density) }) },
     }
+  // the only expectation of two adapters is their sum with the weights of its maker
+  if (expected === 'expected' && existsSync(join(folder, 'adapter-b'))) return { adapters: two(0.7, 0.3), options: { dtype: 'F32' } }
   switch (expected) {
     case 'expected':
       return { adapters: one, options: { dtype: 'F32', likePeft: !isFaithful } }
