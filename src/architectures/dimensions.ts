@@ -11,7 +11,7 @@ const MAX_HEAD_DIM = 65_536 // rope factors are held in memory, one per pair; la
 /** Spellings of config keys, as the reference orders them. */
 export const HEADS = ['num_attention_heads', 'n_head', 'n_heads']
 export const KV_HEADS = ['num_key_value_heads', 'n_kv_heads', 'num_kv_heads', 'n_head_kv', 'multi_query_group_num']
-export const EXPERTS = ['num_local_experts', 'num_experts', 'n_routed_experts', 'moe_num_experts', 'num_routed_experts']
+export const EXPERTS = ['num_local_experts', 'num_experts', 'n_routed_experts', 'moe_num_experts', 'num_routed_experts', 'moe_num_primary_experts']
 export const EMBEDDING_LENGTH = ['hidden_size', 'n_embd', 'dim', 'd_model', 'n_embed']
 const BLOCK_COUNT = ['n_layers', 'num_hidden_layers', 'n_layer', 'num_layers']
 

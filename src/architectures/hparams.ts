@@ -59,7 +59,7 @@ export function hparamKeyValues(rows: readonly HparamRow[], prefix: string, conf
   for (const row of rows) {
     const [key, type] = row
     const value = rowValue(row, config, fileType)
-    if (value !== undefined) values.set(/^(?:general|tokenizer|xielu)\./.test(key) ? key : `${prefix}.${key}`, typed(type, value, key))
+    if (value !== undefined) values.set(/^(?:general|tokenizer|xielu|diffusion)\./.test(key) ? key : `${prefix}.${key}`, typed(type, value, key))
   }
   return [...values].map(([key, value]) => ({ key, value }))
 }

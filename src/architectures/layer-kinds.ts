@@ -16,6 +16,12 @@ export function afterDenseLayers(config: Config, block: number): boolean {
   return block >= (typeof dense === 'number' ? dense : 0)
 }
 
+/** By `mlp_layer_types` (`dense` or another), else DeepSeek's way. */
+export function listedSparse(config: Config, block: number): boolean {
+  const types = config.values.get('mlp_layer_types') ?? null
+  return isArray(types) ? types[block] !== 'dense' : afterDenseLayers(config, block)
+}
+
 /** `layer_types` of the config, if it has them. */
 export function layerTypes({ values }: Config): readonly string[] | undefined {
   const types = values.get('layer_types') ?? null

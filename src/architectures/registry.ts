@@ -22,7 +22,7 @@ import { gpt2 } from './families/gpt2.js'
 import { granite, graniteMoe } from './families/granite.js'
 import { internlm2 } from './families/internlm2.js'
 import { baichuan, orion, xverse } from './families/baichuan.js'
-import { apertus, arcee, internlm3, minicpm, smollm3 } from './families/llama-like.js'
+import { apertus, arcee, internlm3, minicpm, nanbeige, smollm3 } from './families/llama-like.js'
 import { mpt } from './families/mpt.js'
 import { nemotron } from './families/nemotron.js'
 import { olmo, olmo2, olmoe } from './families/olmo.js'
@@ -48,6 +48,18 @@ import { jamba } from './families/jamba.js'
 import { plamo2, plamo3 } from './families/plamo.js'
 import { rwkv6, rwkv6qwen2 } from './families/rwkv6.js'
 import { arwkv7, rwkv7 } from './families/rwkv7.js'
+import { afmoe } from './families/afmoe.js'
+import { arctic } from './families/arctic.js'
+import { bailing, bailing2 } from './families/bailing.js'
+import { cohere2Moe } from './families/cohere-moe.js'
+import { deepseek32, glmDsa } from './families/deepseek-indexed.js'
+import { dream, llada, lladaMoe, rnd1 } from './families/diffusion-text.js'
+import { exaoneMoe } from './families/exaone-moe.js'
+import { graniteMoeSwa, graniteSwa } from './families/granite-swa.js'
+import { hunyuanVl } from './families/hunyuan-vl.js'
+import { openElm } from './families/openelm.js'
+import { smallThinker } from './families/smallthinker.js'
+import { solarOpen } from './families/solar-open.js'
 import { mistral3 } from './families/mistral3.js'
 import { llama4 } from './families/llama4.js'
 import { ernie, ernieMoe, paddleOcr } from './families/ernie.js'
@@ -76,6 +88,24 @@ export const FAMILIES: readonly ArchitectureDefinition[] = [
   ...[codeshell, jais2, maincoder, minicpm3, orion, pangu, plm, qwen, refact, xverse],
   ...[mamba, mamba2, lfm2, lfm2moe],
   ...[graniteHybrid, graniteHybridDense, graniteHybridMoe, bamba, nemotronH, nemotronHMoe, nemotronPuzzle, falconH1, jamba, plamo2, plamo3],
+  ...[
+    afmoe,
+    arctic,
+    bailing,
+    bailing2,
+    cohere2Moe,
+    deepseek32,
+    glmDsa,
+    exaoneMoe,
+    graniteSwa,
+    graniteMoeSwa,
+    hunyuanVl,
+    nanbeige,
+    openElm,
+    smallThinker,
+    solarOpen,
+  ],
+  ...[dream, llada, lladaMoe, rnd1],
   ...[rwkv6, rwkv6qwen2, rwkv7, arwkv7, t5, t5Encoder],
   ...[bert, distilBert, roberta, xlmRoberta, nomicBert, nomicBertMoe, modernBert, neoBert, jinaBert2, euroBert, llamaEmbed, gemmaEmbedding],
 ]

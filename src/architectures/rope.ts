@@ -25,7 +25,7 @@ const SLIDING_THETA = ['local_rope_theta', 'rope_local_theta', 'rope_theta_local
 const PARTIAL_FACTOR = ['partial_rotary_factor', 'rope_pct', 'rope_percent']
 const STRETCHED_TYPES = new Set(['llama3', 'yarn', 'longrope'])
 // Types that the reference knows what to do with. It warns about others and converts as if nothing were scaled.
-const KNOWN_TYPES = new Set(['default', 'linear', 'dynamic', 'yarn', 'su', 'longrope', 'llama3', 'mrope', 'proportional'])
+const KNOWN_TYPES = new Set(['default', 'linear', 'dynamic', 'yarn', 'su', 'longrope', 'llama3', 'mrope', 'proportional', 'xdrope'])
 
 /** @throws FormatError for sections that are no objects, UnsupportedError for an unknown scaling */
 export function ropeParameters(config: Config): RopeParameters {

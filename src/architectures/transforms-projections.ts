@@ -2,6 +2,7 @@
 import { FormatError } from '../core/errors.js'
 import { rowRange } from '../core/row-maps.js'
 import { elementCount, shapeText } from '../core/shape.js'
+import type { Config } from './config.js'
 import { headCount, headDim, kvHeadCount, optionalUint } from './dimensions.js'
 import { transposed, unpermuteRope } from './transforms-layout.js'
 import { each, parts, recut, rowsFrom, type TensorProgram, type Transform, type TransformContext } from './transform.js'
@@ -39,11 +40,12 @@ export const PROJECTION_TRANSFORMS = {
     ]
   }),
   /** Queries, keys and values one after the other: ERNIE. Law: conversion/ernie.py `Ernie4_5Model`. */
-  splitQkvRows: parts((tensor, context) => {
+  splitQkvRows: parts((tensor, { config }) => threeParts(tensor, config)),
+  /** The same with rotary halves un-permuted: Ling. Law: conversion/bailingmoe.py. */
+  splitQkvRowsRope: parts((tensor, context) => {
     const { config } = context
-    const [q, kv] = [headCount(config) * headDim(config), kvHeadCount(config) * headDim(config)]
-    if (tensor.shape[0] !== q + 2 * kv) throw misfit(tensor, `${q} + 2 x ${kv} rows`)
-    return [rowsFrom(tensor, 0, q), rowsFrom(tensor, q, kv), rowsFrom(tensor, q + kv, kv)]
+    const [q, k, v] = threeParts(tensor, config)
+    return [unpermuteRope(q, headCount(config), 'num_attention_heads', config), unpermuteRope(k, kvHeadCount(config), 'num_key_value_heads', config), v]
   }),
   /** Latent attention: (heads, keys + values, rank) as keys (heads, rank, keys) and values (heads, values, rank). Law: conversion/deepseek.py. */
   splitLatent: parts((tensor, { config }) => {
@@ -58,6 +60,12 @@ export const PROJECTION_TRANSFORMS = {
     return [transposed(part(0, keys)), part(keys, values)]
   }),
 } as const satisfies Record<string, Transform>
+
+function threeParts(tensor: TensorProgram, config: Config): [q: TensorProgram, k: TensorProgram, v: TensorProgram] {
+  const [q, kv] = [headCount(config) * headDim(config), kvHeadCount(config) * headDim(config)]
+  if (tensor.shape[0] !== q + 2 * kv) throw misfit(tensor, `${q} + 2 x ${kv} rows`)
+  return [rowsFrom(tensor, 0, q), rowsFrom(tensor, q, kv), rowsFrom(tensor, q + kv, kv)]
+}
 
 /** (groups, queries per group + 2, head): all queries, all keys, all values. */
 function queriesKeysValues(tensor: TensorProgram, context: TransformContext): [q: TensorProgram, k: TensorProgram, v: TensorProgram] {

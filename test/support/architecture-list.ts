@@ -25,6 +25,6 @@ export function architectureList(): string {
   const lines = [...rows]
     .sort(([a], [b]) => (a < b ? -1 : 1))
     .map(([gguf, { classes, recipes }]) => `| ${gguf} | ${classes.join(', ')} | ${[...recipes].join('; or ').replaceAll('|', '\\|')} |`)
-  const classes = [...rows.values()].reduce((sum, row) => sum + row.classes.length, 0)
-  return `${HEAD}${lines.join('\n')}\n\n${rows.size} architectures, ${classes} classes.\n`
+  const classes = new Set([...rows.values()].flatMap((row) => row.classes)) // some become one or another by their config
+  return `${HEAD}${lines.join('\n')}\n\n${rows.size} architectures, ${classes.size} classes.\n`
 }

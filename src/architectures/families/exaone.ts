@@ -37,8 +37,8 @@ export const exaone = defineArchitecture({
   tokenizer: 'byteLevel',
 })
 
-/** By list, by letters (`LLLG`), or by period; only where there is a window. */
-function slidingPattern(config: Config): readonly boolean[] | undefined {
+/** Which layers have a window: by list, by letters (`LLLG`), or by period; only where there is a window. */
+export function slidingPattern(config: Config): readonly boolean[] | undefined {
   if (spelling(config, ['sliding_window']) === undefined) return undefined
   const pattern = config.values.get('sliding_window_pattern') ?? null
   const blocks = Array.from({ length: blockCount(config) }, (_, i) => i)

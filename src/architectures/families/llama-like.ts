@@ -1,8 +1,8 @@
 /**
  * Families that are a Llama but for their names in GGUF, a norm, or the feed-forward part: SmolLM 3, Arcee, Apertus,
- * InternLM 3, MiniCPM.
+ * InternLM 3, Nanbeige, MiniCPM.
  *
- * Law: conversion/llama.py, internlm.py, minicpm.py (llama.cpp 0c1e570).
+ * Law: conversion/llama.py, internlm.py, nanbeige.py, minicpm.py (llama.cpp 0c1e570).
  */
 import { ATTENTION, ENDS, GATED_MLP, NORMS, PLAIN_MLP, QK_NORMS, ROPE_ATTENTION } from '../common-rows.js'
 import { ALL_HEADS, ATTENTION as ATTENTION_DEFAULTS } from '../config-defaults.js'
@@ -75,6 +75,20 @@ export const internlm3 = defineArchitecture({
   hparams: LLAMA_HPARAMS,
   tensors: [...ENDS, ...NORMS, ...ROPE_ATTENTION, ...GATED_MLP],
   tokenizer: 'internLm3',
+})
+
+export const nanbeige = defineArchitecture({
+  gguf: 'nanbeige',
+  huggingFace: ['NanbeigeForCausalLM'],
+  modelType: 'nanbeige',
+  hparams: [
+    ...LLAMA_HPARAMS,
+    ['num_loops', 'u32', (config: Config) => Math.max(1, Number(config.values.get('num_loops') ?? 1))],
+    ['skip_loop_final_norm', 'bool', (config: Config) => config.values.get('skip_loop_final_norm') === true],
+  ],
+  tensors: [...ENDS, ...NORMS, ...ROPE_ATTENTION, ...GATED_MLP],
+  extras: [ropeFactorsLlama3],
+  tokenizer: 'llama',
 })
 
 export const minicpm = defineArchitecture({
