@@ -147,6 +147,15 @@ const sparseValues = made('sparse', [4], 35)
 const tinyV = made('tinyV', [5], 36)
 const tinyP = made('tinyP', [5, 2, 2], 37)
 
+const randLora = {
+  variant: 'randlora',
+  ...common,
+  B: { tensor: randB.tensor, rows: OUT, cols: 8, offset: 0, rowStride: 10, colStride: 1 },
+  A: { tensor: randA.tensor, rows: 2, cols: IN, offset: 0, rowStride: 10, colStride: 1 },
+  lambda: wholeMatrix(lambda.tensor),
+  gamma: wholeMatrix(gamma.tensor),
+} as const
+
 const CASES: readonly { readonly what: string; readonly delta: Delta; readonly expected: Matrix; readonly base?: typeof W }[] = [
   { what: 'OFT by the exact formula of Cayley', delta: rotate({ holds: 'skew' }), expected: rotated(blockDiagonal(Q.map(exact))) },
   {
@@ -288,12 +297,7 @@ const CASES: readonly { readonly what: string; readonly delta: Delta; readonly e
   {
     what: 'RandLoRA',
     delta: {
-      variant: 'randlora',
-      ...common,
-      B: { tensor: randB.tensor, rows: OUT, cols: 8, offset: 0, rowStride: 10, colStride: 1 },
-      A: { tensor: randA.tensor, rows: 2, cols: IN, offset: 0, rowStride: 10, colStride: 1 },
-      lambda: wholeMatrix(lambda.tensor),
-      gamma: wholeMatrix(gamma.tensor),
+      ...randLora,
       turned: false,
     },
     expected: plus(W.values, times(bases, scaledBases), 0.75),
@@ -302,12 +306,7 @@ const CASES: readonly { readonly what: string; readonly delta: Delta; readonly e
     what: 'RandLoRA where inputs are the longer side',
     base: made('wide', [IN, OUT], 40),
     delta: {
-      variant: 'randlora',
-      ...common,
-      B: { tensor: randB.tensor, rows: OUT, cols: 8, offset: 0, rowStride: 10, colStride: 1 },
-      A: { tensor: randA.tensor, rows: 2, cols: IN, offset: 0, rowStride: 10, colStride: 1 },
-      lambda: wholeMatrix(lambda.tensor),
-      gamma: wholeMatrix(gamma.tensor),
+      ...randLora,
       turned: true,
     },
     expected: plus(made('wide', [IN, OUT], 40).values, times(turned(scaledBases), turned(bases)), 0.75),

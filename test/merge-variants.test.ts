@@ -1,36 +1,18 @@
 /** The nodes of adapters beyond `W + B·A`: against their definitions in f64, and that neither tiles nor threads change a byte. */
 import assert from 'node:assert/strict'
-import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { UnsupportedError } from '../src/core/errors.js'
 import type { Delta } from '../src/core/delta.js'
 import { rowsOf, transposed, wholeMatrix } from '../src/core/matrix-view.js'
-import { programShape, type RowProgram } from '../src/core/row-program.js'
-import { execute } from '../src/engine/execute.js'
+import type { RowProgram } from '../src/core/row-program.js'
 import { mergedProgram, type WeightedDelta } from '../src/merge/variants.js'
-import { handPlan, memoryTensor, rows, TOOL } from './support/plans.js'
-import { packed, Seeded } from './support/straight-math.js'
-import { workspace } from './support/workspace.js'
-
-type Matrix = number[][]
+import { assertGives, at, made, matrix, outcome, times, type Matrix } from './support/matrices.js'
+import { memoryTensor } from './support/plans.js'
+import { packed } from './support/straight-math.js'
 
 const ROWS = 12
 const COLS = 6
 
-/** A seeded tensor and its values as the definitions read them. */
-function made(name: string, shape: readonly number[], seed: number): { tensor: ReturnType<typeof memoryTensor>; values: Matrix } {
-  const [height = 1, width = 1] = shape
-  const weights = new Seeded(seed).weights(height * width, 0.5)
-  const values = Array.from({ length: height }, (_, i) => Array.from({ length: width }, (_none, j) => Math.fround(weights[i * width + j] ?? 0)))
-  return { tensor: memoryTensor(name, 'F32', shape, packed('F32', Float64Array.from(values.flat())), 4), values }
-}
-
-const at = (matrix: Matrix, i: number, j: number): number => matrix[i]?.[j] ?? Number.NaN
-const matrix = (height: number, width: number, value: (i: number, j: number) => number): Matrix =>
-  Array.from({ length: height }, (_, i) => Array.from({ length: width }, (_none, j) => value(i, j)))
-const times = (left: Matrix, right: Matrix): Matrix =>
-  matrix(left.length, right[0]?.length ?? 0, (i, j) => right.reduce((sum, _row, k) => sum + at(left, i, k) * at(right, k, j), 0))
 const length = (values: readonly number[]): number => Math.sqrt(values.reduce((sum, value) => sum + value * value, 0))
 const column = (values: Matrix, j: number): number[] => values.map((row) => row[j] ?? 0)
 
@@ -169,21 +151,7 @@ describe('variants of adapters', () => {
   for (const { what, delta, expected } of CASES) {
     it(`gives ${what} by definition, whatever tile and threads`, async (t) => {
       const program = mergedProgram({ op: 'read', tensor: W.tensor }, [{ delta, weight: 1, adapter: 0 }])
-      const first = await outcome(t, program, 1_000_000, 1)
-      for (const [i, row] of expected.entries())
-        for (const [j, wanted] of row.entries()) {
-          const got = first.values[i * COLS + j] ?? Number.NaN
-          assert.ok(Math.abs(got - wanted) <= 1e-6 + 2 ** -22 * Math.abs(wanted), `(${i}, ${j}): ${got}, wanted ${wanted}`)
-        }
-      for (const [tile, threads] of [
-        [1, 1],
-        [COLS * 5, 2],
-        [COLS * 7, 1],
-      ] as const) {
-        const other = await outcome(t, program, tile, threads)
-        assert.deepEqual(other.bytes, first.bytes, `tile ${tile}, ${threads} threads`)
-        assert.ok(Math.abs((other.ratio ?? 0) - (first.ratio ?? 0)) <= 1e-9, 'the measured change')
-      }
+      await assertGives(t, program, expected)
     })
   }
 
@@ -215,17 +183,3 @@ describe('variants of adapters', () => {
     await assert.rejects(outcome(t, program, 1_000_000, 1), /element 0 is 10000000000 and becomes Infinity/)
   })
 })
-
-async function outcome(
-  t: Parameters<typeof workspace>[0],
-  program: RowProgram,
-  tileElements: number,
-  threads: number,
-): Promise<{ bytes: Buffer; values: Float32Array; ratio: number | undefined }> {
-  const root = workspace(t, `run-${tileElements}-${threads}`)
-  const shape = [programShape(program).rows, programShape(program).cols]
-  const plan = handPlan(root, [{ name: 'W', shape, program: rows(program, 'f32'), isMerged: true, tileElements }])
-  const { tensors } = await execute(plan, TOOL, { threads })
-  const bytes = readFileSync(join(root, 'out.bin')).subarray(8)
-  return { bytes, values: new Float32Array(new Uint8Array(bytes).buffer), ratio: tensors[0]?.deltaRatio }
-}

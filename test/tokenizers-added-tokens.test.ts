@@ -5,19 +5,10 @@ import { parseJsonObject } from '../src/core/json.js'
 import { tokenTables } from '../src/tokenizers/token-tables.js'
 import { tokenizerClass } from '../src/tokenizers/tokenizer-classes.js'
 import { memoryFolder } from './support/memory-folder.js'
+import { addedToken, BYTE_LEVEL } from './support/tokenizer-json.js'
 
 const utf8 = new TextEncoder()
 const object = (value: unknown) => parseJsonObject(utf8.encode(JSON.stringify(value)), 'x.json')
-const BYTE_LEVEL = { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: true }
-const added = (id: number, content: string, special: boolean, normalized = false) => ({
-  id,
-  content,
-  special,
-  normalized,
-  single_word: false,
-  lstrip: false,
-  rstrip: false,
-})
 
 /** Token and type of each id, for a byte-level vocabulary of a and b. */
 async function rows(tokens: readonly object[], config: object, vocabSize = 2 + tokens.length, modelType = 'llama'): Promise<[string, number][]> {
@@ -43,17 +34,17 @@ const UNUSED = 5
 
 describe('added tokens', () => {
   it('that a config names are special when the config’s reading adds them, without a list of its own', async () => {
-    assert.deepEqual(await rows([added(2, '<x>', false)], { eos_token: '<x>' }), [['<x>', CONTROL]])
+    assert.deepEqual(await rows([addedToken(2, '<x>', false)], { eos_token: '<x>' }), [['<x>', CONTROL]])
   })
 
   it('keep their flags when a list of the config leaves them out', async () => {
-    assert.deepEqual(await rows([added(2, '<x>', false)], { eos_token: '<x>', added_tokens_decoder: {} }), [['<x>', USER_DEFINED]])
+    assert.deepEqual(await rows([addedToken(2, '<x>', false)], { eos_token: '<x>', added_tokens_decoder: {} }), [['<x>', USER_DEFINED]])
   })
 
   it('are only those of the config’s list where the class builds its own pipeline', async () => {
     const list = { '2': { content: '<y>', special: true } }
     const config = { tokenizer_class: 'GPT2Tokenizer', eos_token: '<y>', bos_token: '<y>', unk_token: '<y>', added_tokens_decoder: list }
-    assert.deepEqual(await rows([added(2, '<x>', true)], config, 4), [
+    assert.deepEqual(await rows([addedToken(2, '<x>', true)], config, 4), [
       ['<y>', CONTROL],
       ['[PAD3]', UNUSED],
     ])
@@ -68,7 +59,7 @@ describe('added tokens', () => {
   })
 
   it('that are special are flagged anew by Qwen’s class, which decodes them', async () => {
-    const tokens = [added(2, 'Ġx', false, true), added(3, '<|endoftext|>', true)]
+    const tokens = [addedToken(2, 'Ġx', false, true), addedToken(3, '<|endoftext|>', true)]
     const qwen = await rows(tokens, { tokenizer_class: 'Qwen2Tokenizer', extra_special_tokens: ['Ġx'] }, 4, 'qwen2')
     assert.deepEqual(qwen[0], [' x', CONTROL])
     const plain = await rows(tokens, { tokenizer_class: 'PreTrainedTokenizerFast', extra_special_tokens: ['Ġx'] })
@@ -106,7 +97,7 @@ describe('two ids with one text', () => {
   it('are said, since llama.cpp stops at them', async () => {
     const folder = memoryFolder({
       'tokenizer.json': JSON.stringify({
-        added_tokens: [added(2, '[PAD3]', true)],
+        added_tokens: [addedToken(2, '[PAD3]', true)],
         pre_tokenizer: BYTE_LEVEL,
         decoder: BYTE_LEVEL,
         model: { type: 'BPE', vocab: { a: 0, b: 1 }, merges: [] },

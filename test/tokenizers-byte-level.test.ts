@@ -4,19 +4,11 @@ import { FileSystemError, FormatError, MismatchError, type ToolkitError, Unsuppo
 import { parseJsonObject } from '../src/core/json.js'
 import { tokenTables, type TokenTables } from '../src/tokenizers/token-tables.js'
 import { memoryFolder } from './support/memory-folder.js'
+import { addedToken, BYTE_LEVEL } from './support/tokenizer-json.js'
 
 type JsonValue = Record<string, unknown>
-const BYTE_LEVEL = { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: true }
 const VOCAB = { '<|end|>': 0, a: 1, b: 2, ab: 3, __proto__x: 4 }
-const added = (id: number, content: string, special = false, normalized = false) => ({
-  id,
-  content,
-  special,
-  normalized,
-  single_word: false,
-  lstrip: false,
-  rstrip: false,
-})
+const added = (id: number, content: string, special = false, normalized = false) => addedToken(id, content, special, normalized)
 
 function tokenizer(changes: JsonValue = {}, model: JsonValue = {}): string {
   const base = { added_tokens: [added(0, '<|end|>', true)], normalizer: null, pre_tokenizer: BYTE_LEVEL, post_processor: null, decoder: BYTE_LEVEL }

@@ -14,6 +14,7 @@ import { readVocabulary } from '../src/tokenizers/tokenizer-json.js'
 import { tokenizerFiles } from '../src/tokenizers/tokenizer-files.js'
 import { memoryFolder } from './support/memory-folder.js'
 import { FIXTURES } from './support/paths.js'
+import { addedToken, BYTE_LEVEL } from './support/tokenizer-json.js'
 
 type Contents = Record<string, string | Uint8Array>
 const reference = JSON.parse(readFileSync(join(FIXTURES, 'tokenizers', 'reference.json'), 'utf8')) as {
@@ -43,8 +44,7 @@ async function tables(recipe: TokenizerRecipe, files: Contents, vocabSize = 0, c
 }
 
 const json = (value: unknown) => JSON.stringify(value)
-const added = (id: number, content: string, special = true) => ({ id, content, special, normalized: false, single_word: false, lstrip: false, rstrip: false })
-const BYTE_LEVEL = { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: true }
+const added = (id: number, content: string, special = true, normalized = false) => addedToken(id, content, special, normalized)
 
 /** A byte-level tokenizer of a few tokens. */
 function small(specials: readonly string[] = [], more: object = {}): Contents {
