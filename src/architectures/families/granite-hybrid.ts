@@ -1,11 +1,11 @@
 /**
- * Granite 4 hybrid, its forms with attention only, and Bamba.
+ * Granite 4 hybrid, and its forms with attention only.
  *
  * Law: conversion/granite.py `GraniteHybridModel` (llama.cpp 0c1e570). Wider here: layer types as transformers 5 names them
  * (docs/numerics.md).
  */
 import { isArray } from '../../core/json.js'
-import { ENDS, feedForwardNamed, GATED_MLP, NORMS, ROPE_ATTENTION, saying } from '../common-rows.js'
+import { ENDS, NORMS, ROPE_ATTENTION, saying } from '../common-rows.js'
 import { ALL_HEADS } from '../config-defaults.js'
 import type { Config } from '../config.js'
 import { defineArchitecture, type ArchitectureDefinition, type TensorRow } from '../define.js'
@@ -37,8 +37,8 @@ const hasShared = ({ values }: Config): boolean => Number(values.get('shared_int
 
 const ANY_CONTEXT = 2 ** 20
 
-/** @param rotates  whether attention rotates though there are other layers */
-const hybridRows = (rotates: boolean): HparamRow[] => [
+/** Metadata of both kinds of layers. @param rotates  whether attention rotates though there are other layers */
+export const hybridRows = (rotates: boolean): HparamRow[] => [
   ...ssmHparams((config) => sized('expand', 'mamba_expand')(config) * hiddenSize(config)),
   ['rope.dimension_count', 'u32', (config: Config) => optionalUint(config, 'attn_rotary_emb')],
   ['attention.head_count_kv', 'i32[]', ofLayers(isAttention, sized('num_key_value_heads', 'n_head_kv'))],
@@ -46,22 +46,28 @@ const hybridRows = (rotates: boolean): HparamRow[] => [
   ['context_length', 'u32', (config: Config) => (rotates || !hasMamba(config) ? undefined : ANY_CONTEXT)],
 ]
 
-const MIXERS: readonly TensorRow[] = [...saying(ROPE_ATTENTION, 'layers:attention'), ...saying(mamba2Mixer('model.layers.{block}.mamba'), 'layers:mamba')]
-const KINDS = { attention: isAttention, mamba: (config: Config, block: number) => !isAttention(config, block) }
-const SSM = { mamba_n_heads: 128, mamba_n_groups: 1, mamba_d_state: 256, mamba_d_conv: 4, mamba_expand: 2 }
+/** Attention or state space, by layer. */
+export const MIXERS: readonly TensorRow[] = [
+  ...saying(ROPE_ATTENTION, 'layers:attention'),
+  ...saying(mamba2Mixer('model.layers.{block}.mamba'), 'layers:mamba'),
+]
+/** Conditions of {@link MIXERS}. */
+export const MIXER_KINDS = { attention: isAttention, mamba: (config: Config, block: number) => !isAttention(config, block) }
+/** What transformers fills in for the state space. */
+export const SSM_SIZES = { mamba_n_heads: 128, mamba_n_groups: 1, mamba_d_state: 256, mamba_d_conv: 4, mamba_expand: 2 }
 
 const GRANITE = {
   huggingFace: ['GraniteMoeHybridForCausalLM'],
   modelType: 'granitemoehybrid',
   defaults: {
     granitemoehybrid: {
-      missing: { ...GRANITE_DEFAULTS.missing, ...SSM, num_experts_per_tok: 2, shared_intermediate_size: 1024, num_local_experts: 8 },
+      missing: { ...GRANITE_DEFAULTS.missing, ...SSM_SIZES, num_experts_per_tok: 2, shared_intermediate_size: 1024, num_local_experts: 8 },
       derived: ALL_HEADS,
     },
   },
   hparams: [...GRANITE_HPARAMS, SHARED_LENGTH, ...hybridRows(false)],
   layers: {
-    ...KINDS,
+    ...MIXER_KINDS,
     moe: hasExperts,
     sharedExpert: (config: Config) => hasExperts(config) && hasShared(config),
     dense: (config: Config) => !hasExperts(config),
@@ -93,23 +99,4 @@ export const graniteHybridMoe = defineArchitecture({
   ...GRANITE,
   gguf: 'granitemoe',
   when: (config) => !hasMamba(config) && Number(config.values.get('num_experts_per_tok') ?? 0) > 0,
-})
-
-export const bamba = defineArchitecture({
-  gguf: 'granitehybrid',
-  huggingFace: ['BambaForCausalLM'],
-  modelType: 'bamba',
-  defaults: { bamba: { missing: { ...SSM, max_position_embeddings: 262144, rms_norm_eps: 1e-5, rope_theta: 10000, num_key_value_heads: 8 } } },
-  hparams: [...GRANITE_HPARAMS, ...hybridRows(true)],
-  layers: KINDS,
-  tensors: [
-    ['model.embed_tokens', 'tokenEmbd'],
-    ['model.final_layernorm', 'outputNorm'],
-    ['lm_head', 'output', 'tied'],
-    ['model.layers.{block}.input_layernorm', 'attnNorm'],
-    ['model.layers.{block}.pre_ff_layernorm', 'ffnNorm'],
-    ...MIXERS,
-    ...feedForwardNamed(GATED_MLP),
-  ],
-  tokenizer: 'graniteHybrid',
 })

@@ -1,8 +1,7 @@
 /**
- * Nemotron-H and Nemotron 3: layers of state space, attention, or feed-forward alone, one after the other; and Puzzle, whose
- * layers differ in their experts.
+ * Nemotron-H and Nemotron 3: layers of state space, attention, or feed-forward alone, one after the other.
  *
- * Law: conversion/nemotron.py `NemotronHModel`, `NemotronHPuzzleModel` (llama.cpp 0c1e570). Wider here: whether there are
+ * Law: conversion/nemotron.py `NemotronHModel` (llama.cpp 0c1e570). Wider here: whether there are
  * experts is what the list of layers says, not whether the config has a number for them (docs/numerics.md). Narrower: the
  * layers that predict further tokens are left out.
  */
@@ -41,8 +40,8 @@ const layerCount = (config: Config): number => kinds(config).length || blockCoun
 const headSize = sized('head_dim', 'attention_head_dim')
 const keyValueHeads = sized('num_key_value_heads', 'n_head_kv')
 
-/** @param rest  what comes behind the state-space part */
-const hparams = (...rest: readonly HparamRow[]): HparamRow[] => [
+/** Their metadata. @param rest  what comes behind the state-space part */
+export const nemotronHparams = (...rest: readonly HparamRow[]): HparamRow[] => [
   ...withRow(withRow(withoutKeys(GRANITE_HPARAMS, 'attention.key_length', 'attention.value_length'), ['rope.dimension_count', 'u32', evenHeadSize]), [
     'block_count',
     'u32',
@@ -57,7 +56,8 @@ const hparams = (...rest: readonly HparamRow[]): HparamRow[] => [
   ...rest,
 ]
 
-const MOE_HPARAMS: readonly HparamRow[] = [
+/** Behind the lengths of the experts. */
+export const NEMOTRON_MOE_HPARAMS: readonly HparamRow[] = [
   ['expert_shared_feed_forward_length', 'u32', 'moe_shared_expert_intermediate_size', 'required'],
   ['expert_shared_count', 'count', 'n_shared_experts', 'required'],
   ['expert_weights_norm', 'bool', 'norm_topk_prob', 'required'],
@@ -77,7 +77,8 @@ const MLP: readonly TensorRow[] = [
   ['backbone.layers.{block}.mixer.down_proj', 'ffnDown', 'bias?'],
 ]
 
-const EXPERTS: readonly TensorRow[] = [
+/** Layers of experts. */
+export const NEMOTRON_EXPERTS: readonly TensorRow[] = [
   ['backbone.layers.{block}.mixer.experts.{expert}.down_proj', 'ffnDownExps', 'stackExperts', 'layers:moe'],
   ['backbone.layers.{block}.mixer.experts.{expert}.up_proj', 'ffnUpExps', 'stackExperts', 'layers:moe'],
   ['backbone.layers.{block}.mixer.gate', 'ffnGateInp', 'layers:moe'],
@@ -89,7 +90,8 @@ const EXPERTS: readonly TensorRow[] = [
   ['backbone.layers.{block}.mixer.fc2_latent_proj', 'ffnLatentUp', 'layers:latent'],
 ]
 
-const SHARED = {
+/** What all of them have. */
+export const NEMOTRON = {
   modelType: 'nemotron_h',
   defaults: {
     nemotron_h: {
@@ -123,49 +125,24 @@ const SHARED = {
 } as const satisfies Partial<ArchitectureDefinition>
 
 export const nemotronH = defineArchitecture({
-  ...SHARED,
+  ...NEMOTRON,
   gguf: 'nemotron_h',
   huggingFace: ['NemotronHForCausalLM'],
   hparams: withoutKeys(
-    hparams(['feed_forward_length', 'i32[]', ofLayers(is('mlp'), sized('intermediate_size', 'n_inner', 'hidden_dim'), layerCount)]),
+    nemotronHparams(['feed_forward_length', 'i32[]', ofLayers(is('mlp'), sized('intermediate_size', 'n_inner', 'hidden_dim'), layerCount)]),
     ...['expert_count', 'expert_used_count', 'expert_group_count', 'expert_group_used_count'],
   ),
 })
 
 export const nemotronHMoe = defineArchitecture({
-  ...SHARED,
+  ...NEMOTRON,
   gguf: 'nemotron_h_moe',
   huggingFace: ['NemotronHForCausalLM'],
   when: isMoe,
-  hparams: hparams(
+  hparams: nemotronHparams(
     ['feed_forward_length', 'i32[]', ofLayers(is('moe'), sized('moe_intermediate_size'), layerCount)],
     ['expert_feed_forward_length', 'u32', 'moe_intermediate_size', 'required'],
-    ...MOE_HPARAMS,
+    ...NEMOTRON_MOE_HPARAMS,
   ),
-  tensors: [...SHARED.tensors, ...EXPERTS],
-})
-
-/** What the config says of each layer. */
-function ofBlocks(key: string): (config: Config) => readonly number[] {
-  return (config) => {
-    const blocks = config.values.get('block_configs') ?? null
-    if (!isArray(blocks)) return [readUint(config, key)]
-    return blocks.map((values) => (isObject(values) ? (optionalUint({ ...config, values }, key) ?? 0) : 0))
-  }
-}
-
-export const nemotronPuzzle = defineArchitecture({
-  ...SHARED,
-  gguf: 'nemotron_h_moe',
-  huggingFace: ['NemotronHPuzzleForCausalLM'],
-  modelType: 'nemotron_h_puzzle',
-  hparams: withoutKeys(
-    hparams(
-      ['feed_forward_length', 'i32[]', ofBlocks('moe_intermediate_size')],
-      ['expert_feed_forward_length', 'i32[]', ofBlocks('moe_intermediate_size')],
-      ['expert_used_count', 'i32[]', ofBlocks('num_experts_per_tok')],
-      ...MOE_HPARAMS,
-    ),
-  ),
-  tensors: [...SHARED.tensors, ...EXPERTS],
+  tensors: [...NEMOTRON.tensors, ...NEMOTRON_EXPERTS],
 })

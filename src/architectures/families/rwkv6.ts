@@ -1,12 +1,11 @@
 /**
- * RWKV 6, and with Qwen 2's feed-forward part (QRWKV 6).
+ * RWKV 6.
  *
- * Law: conversion/rwkv.py `Rwkv6Model`, `RWKV6Qwen2Model` (llama.cpp 0c1e570).
+ * Law: conversion/rwkv.py `Rwkv6Model` (llama.cpp 0c1e570).
  */
-import { GATED_MLP } from '../common-rows.js'
-import { readUint, type Config } from '../config.js'
+import type { Config } from '../config.js'
 import { defineArchitecture, type TensorRow } from '../define.js'
-import { blockCount, evenHeadSize, hiddenSize, optionalUint } from '../dimensions.js'
+import { blockCount, hiddenSize, optionalUint } from '../dimensions.js'
 import type { HparamRow } from '../hparams.js'
 
 /** What all RWKV begin with: they have no limit of context. */
@@ -19,8 +18,8 @@ export const RWKV_FIRST: readonly HparamRow[] = [
 /** llama.cpp wants the key, and does not use it. */
 export const NO_HEADS: HparamRow = ['attention.head_count', 'count', { always: 0 }]
 
-/** @param path  of the attention part; the five vectors become one tensor */
-const timeMix = (path: string, order: readonly 'orderRkvwg'[]): TensorRow[] => [
+/** @param path  of the attention part; its five vectors of mixing become one tensor */
+export const timeMix = (path: string, order: readonly 'orderRkvwg'[]): TensorRow[] => [
   [['w', 'k', 'v', 'r', 'g'].map((letter) => `${path}.time_maa_${letter}`), 'timeMixLerpFused', 'stackLerps', 'exact'],
   [`${path}.time_maa_x`, 'timeMixLerpX', 'squeeze', 'exact'],
   [`${path}.time_maa_w1`, 'timeMixW1', 'transpose', ...order, 'exact'],
@@ -70,37 +69,4 @@ export const rwkv6 = defineArchitecture({
     ['rwkv.blocks.{block}.feed_forward.value', 'channelMixValue', 'rescaleByDepth'],
   ],
   tokenizer: 'rwkvWorld',
-})
-
-export const rwkv6qwen2 = defineArchitecture({
-  gguf: 'rwkv6qwen2',
-  huggingFace: ['RWKV6Qwen2ForCausalLM'],
-  modelType: 'rwkv6qwen2',
-  hparams: [
-    ...RWKV_FIRST,
-    ['wkv.head_size', 'u32', evenHeadSize],
-    ['time_mix_extra_dim', 'u32', (config) => optionalUint(config, 'lora_rank_tokenshift') ?? (hiddenSize(config) >= 4096 ? 64 : 32)],
-    ['time_decay_extra_dim', 'u32', (config) => optionalUint(config, 'lora_rank_decay') ?? (hiddenSize(config) >= 4096 ? 128 : 64)],
-    ['feed_forward_length', 'u32', (config) => readUint(config, 'intermediate_size')],
-    ['general.file_type', 'u32', { given: 'fileType' }],
-    ['attention.layer_norm_rms_epsilon', 'f32', 'rms_norm_eps', 'required'],
-    ['token_shift_count', 'u32', { always: 1 }],
-    ['attention.head_count_kv', 'u32', 'num_key_value_heads', 'required'],
-    NO_HEADS,
-  ],
-  tensors: [
-    ['model.embed_tokens', 'tokenEmbd'],
-    ['model.norm', 'outputNorm'],
-    ['lm_head', 'output', 'tied'],
-    ['model.layers.{block}.input_layernorm', 'attnNorm'],
-    ['model.layers.{block}.post_attention_layernorm', 'ffnNorm'],
-    ...timeMix('model.layers.{block}.self_attn', ['orderRkvwg']),
-    ['model.layers.{block}.self_attn.q_proj', 'timeMixReceptance', 'bias?'],
-    ['model.layers.{block}.self_attn.k_proj', 'timeMixKey', 'bias?'],
-    ['model.layers.{block}.self_attn.v_proj', 'timeMixValue', 'bias?'],
-    ['model.layers.{block}.self_attn.gate', 'timeMixGate', 'bias?'],
-    ['model.layers.{block}.self_attn.o_proj', 'timeMixOutput', 'bias?'],
-    ...GATED_MLP,
-  ],
-  tokenizer: 'sentencePieceOrByteLevel',
 })
