@@ -11,12 +11,12 @@ import { execute, planMerge, UnsupportedError } from '../src/index.js'
 import { PartNames } from '../src/adapters/part-names.js'
 import { partsOf } from '../src/adapters/parts.js'
 import { baseOf } from './support/adapters.js'
-import { added, assertMerged, loraDelta, type Tensors } from './support/diffusion-adapters.js'
+import { added, assertMerged, loraDelta, modelTensors, type Tensors } from './support/diffusion-adapters.js'
 import { FIXTURES } from './support/paths.js'
 import { f32Tensor, readSafetensors, valuesOf, writeSafetensors, type PlainTensor } from './support/plain-tensors.js'
 import { refused } from './support/refused.js'
-import { SD15, SDXL, unetModules } from './support/stable-diffusion.js'
-import { seededTensor } from './support/tiny-models.js'
+import { clipModules, SD15, SDXL, unetModules } from './support/stable-diffusion.js'
+import { seededTensor, writeSideFiles } from './support/tiny-models.js'
 import { workspace } from './support/workspace.js'
 
 type Naming = 'original' | 'diffusers'
@@ -353,6 +353,77 @@ describe('several adapters for a transformer', () => {
       refused(UnsupportedError, /(?:changed by several adapters|changed as a whole by rotateRows).*merge one after the other/),
     )
     await assert.rejects(mergeAll(t, diffusers, both), refused(UnsupportedError, /changed by several adapters, one of them by rotateRows/))
+  })
+})
+
+describe("OpenCLIP's projection, which original checkpoints keep transposed", () => {
+  const [inputs, out] = [4, 6]
+  const layer = { 'text_model.encoder.layers.0.mlp.fc1.weight': values(1, [16, 4]) }
+  const projection = values(2, [out, inputs], 0.5)
+  const turned = (tensor: PlainTensor): PlainTensor => {
+    const [rows = 0, cols = 0] = tensor.shape
+    const all = valuesOf(tensor)
+    const back = Array.from({ length: rows * cols }, (_, i) => all[(i % rows) * cols + Math.floor(i / rows)] ?? Number.NaN)
+    return f32Tensor([cols, rows], back)
+  }
+  for (const [kind, make] of Object.entries(KINDS)) {
+    it(`takes ${kind} as transformers' layer does`, async (t) => {
+      const adapter = make('lora_te2_text_projection', [out, inputs], false, 9)
+      const merged = await merge(t, { ...layer, 'text_projection.weight': projection }, adapter)
+      assert.notDeepEqual(merged['text_projection.weight']?.bytes, projection.bytes)
+      const original = { 'transformer.resblocks.0.mlp.c_fc.weight': values(1, [16, 4]), text_projection: turned(projection) }
+      const got = (await merge(t, original, adapter))['text_projection']
+      assert.ok(got && merged['text_projection.weight'])
+      assert.deepEqual(got.shape, [inputs, out])
+      assert.deepEqual(valuesOf(turned(got)), valuesOf(merged['text_projection.weight']))
+    })
+  }
+})
+
+describe('a pipeline of FLUX', () => {
+  it("takes sd-scripts' adapter in all of its models: T5 is the third text encoder there, the second here", async (t) => {
+    const folder = workspace(t)
+    const clip = modelTensors(clipModules(2, 4), 'diffusers')
+    const t5 = Object.fromEntries(
+      ['SelfAttention.q', 'SelfAttention.k', 'SelfAttention.v', 'SelfAttention.o'].map((name, i) => [
+        `encoder.block.0.layer.0.${name}.weight`,
+        values(i, [4, 4], 0.5),
+      ]),
+    )
+    const models = { transformer: converted(FACTS.flux, modelOf(FACTS.flux)), text_encoder: clip, text_encoder_2: t5 }
+    writeSideFiles(join(folder, 'flux'), {
+      'model_index.json': {
+        _class_name: 'FluxPipeline',
+        transformer: ['diffusers', 'FluxTransformer2DModel'],
+        text_encoder: ['transformers', 'CLIPTextModel'],
+        text_encoder_2: ['transformers', 'T5EncoderModel'],
+      },
+      ...Object.fromEntries(Object.keys(models).map((name) => [`${name}/config.json`, {}])),
+    })
+    for (const [name, tensors] of Object.entries(models))
+      writeSafetensors(join(folder, 'flux', name, `${name === 'transformer' ? 'diffusion_pytorch_model' : 'model'}.safetensors`), tensors)
+    const q = 'encoder.block.0.layer.0.SelfAttention.q'
+    const fc = 'text_model.encoder.layers.1.mlp.fc1'
+    const adapter = {
+      ...adapterOf(FACTS.flux, 'original', lora),
+      ...lora(`lora_te1_${flat(fc)}`, [16, 4], true, 3),
+      ...lora(`lora_te3_${flat(q)}`, [4, 4], false, 5),
+    }
+    writeSafetensors(join(folder, 'style.safetensors'), adapter)
+    const out = join(folder, 'out')
+    await execute(await planMerge({ base: join(folder, 'flux'), adapters: [{ path: join(folder, 'style.safetensors') }], out }))
+    const original = modelOf(FACTS.flux)
+    assertSame(
+      Object.fromEntries(readSafetensors(join(out, 'transformer'))),
+      converted(FACTS.flux, await merge(t, original, adapterOf(FACTS.flux, 'original', lora))),
+    )
+    const expected = (base: Tensors, name: string, key: string, shape: readonly number[]): Map<string, Float64Array> => {
+      const weight = base[`${name}.weight`]
+      assert.ok(weight)
+      return new Map([[`${name}.weight`, added(weight, loraDelta(adapter, { key, shape, rank: 3, alpha: 1.5 }))]])
+    }
+    assertMerged(readSafetensors(join(out, 'text_encoder')), clip, expected(clip, fc, `lora_te1_${flat(fc)}`, [16, 4]))
+    assertMerged(readSafetensors(join(out, 'text_encoder_2')), t5, expected(t5, q, `lora_te3_${flat(q)}`, [4, 4]))
   })
 })
 

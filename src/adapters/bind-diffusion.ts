@@ -20,6 +20,7 @@ import {
   lowRankDelta,
   matrixOf,
   ofOutputs,
+  outputsOf,
   pairOf,
   requireFit,
   requireWhole,
@@ -60,8 +61,7 @@ const BINDERS: { readonly [K in DiffusionKind]: (bound: BoundPiece) => Delta[] }
 export function bindDiffusionModule(module: AdapterModule, { path, pieces }: ModulePlace): Delta[] {
   const { kind } = module
   if (!isDiffusionKind(kind)) throw new UnsupportedError(`${kind} is not known in diffusion pipelines.`, placeOf(module))
-  const rowsOfPiece = ({ part, rows, weight, bias }: ModulePlace['pieces'][number]): number => (part ?? rows)?.count ?? (weight ?? bias)?.shape[0] ?? 0
-  const out = pieces.reduce((sum, piece) => sum + rowsOfPiece(piece), 0)
+  const out = pieces.reduce((sum, piece) => sum + outputsOf(piece), 0)
   return pieces.flatMap((piece) => BINDERS[kind]({ module, path, piece, out }))
 }
 
@@ -96,7 +96,7 @@ function decomposed(bound: BoundPiece, update: Delta): Delta[] {
   if (magnitude === undefined) return [update]
   if (ofPeft !== undefined && ofLycoris !== undefined)
     throw new MismatchError('has magnitudes in two spellings (dora_scale, lora_magnitude_vector): which is meant cannot be told.', placeOf(bound.module))
-  const { weight, out, inputs } = shapeOf(bound)
+  const { weight, out, channels, inputs } = shapeOf(bound)
   const count = elementCount(magnitude.shape)
   const own = {
     variant: 'magnitude' as const,
@@ -108,7 +108,7 @@ function decomposed(bound: BoundPiece, update: Delta): Delta[] {
   }
   if (count === out && (ofPeft !== undefined || magnitude.shape[0] === out))
     return [update, { ...own, magnitudes: ofOutputs(bound, magnitude), along: 'rows', span: 1 }]
-  if (ofPeft !== undefined || magnitude.shape[0] !== 1 || count !== weight.shape[1]) throw doesNotFit(magnitude, weight)
+  if (ofPeft !== undefined || magnitude.shape[0] !== 1 || count !== channels) throw doesNotFit(magnitude, weight)
   requireWhole(bound, 'has a magnitude for each input, of all outputs together')
   return [update, { ...own, magnitudes: asMatrix(magnitude, 1, count), along: 'columns', span: inputs / count }]
 }

@@ -21,10 +21,10 @@ interface Pairs {
 /** Deltas of a GLoRA module. @throws MismatchError when its matrices do not fit the base, or fit it in two ways */
 export function bindLycorisGlora(bound: BoundPiece): Delta[] {
   const { module } = bound
-  const { weight, inputs } = shapeOf(bound)
+  const { channels, inputs } = shapeOf(bound)
   const { through, plus } = pairsOf(bound)
   const core = module.factors.get('gloraBM')
-  const kernel = inputs / (weight.shape[1] ?? 1)
+  const kernel = inputs / channels
   const mixing: Delta = { variant: 'through', ...changeOfRows(bound), ...asMatrixOf(bound), ...through, kernel }
   if (core === undefined) return [mixing, lowRankDelta(bound, plus)]
   const value = tucker(core, transposed(plus.B), plus.A)
@@ -34,8 +34,7 @@ export function bindLycorisGlora(bound: BoundPiece): Delta[] {
 
 function pairsOf(bound: BoundPiece): Pairs {
   const { module } = bound
-  const { weight, out, inputs } = shapeOf(bound)
-  const channels = weight.shape[1] ?? 0
+  const { out, channels, inputs } = shapeOf(bound)
   const columns = module.factors.has('gloraBM') ? channels : inputs
   const fitting = [false, true].map((swapped) => pairs(module, swapped)).filter((one) => one.plus.B.rows === out && fits(one, channels, columns, module.rank))
   const [found, other] = fitting

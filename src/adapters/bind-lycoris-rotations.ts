@@ -11,7 +11,7 @@ import { InternalError, MismatchError, quoted } from '../core/errors.js'
 import { rowSlice, asMatrix, type MatrixView } from '../core/matrix-view.js'
 import { elementCount, shapeText } from '../core/shape.js'
 import { placeOfTensor, type TensorInfo } from '../core/tensor-info.js'
-import { asMatrixOf, changeOfRows, doesNotFit, ofOutputs, requireWhole, shapeOf, type BoundPiece } from './diffusion-bound.js'
+import { asMatrixOf, changeOfRows, doesNotFit, ofOutputs, outputsOf, requireWhole, shapeOf, type BoundPiece } from './diffusion-bound.js'
 import { countOption, placeOf, tensorOf } from './factors.js'
 
 const BLOCK_LISTS = ['oftBlocks', 'oftBlocks1', 'oftBlocks2', 'oftBlocks3'] as const
@@ -38,7 +38,7 @@ export function bindOrthogonal(bound: BoundPiece): Delta[] {
         ...together(bound, count * size, all),
       }
       const rows = { first: (piece.rows?.first ?? 0) + from - wanted.first, count: to - from }
-      const isAll = rows.count === weight.shape[0]
+      const isAll = piece.rows === undefined && rows.count === outputsOf(piece)
       if (!isAll && weight.shape.length > 2) throw doesNotFit(tensor, weight)
       const factors = rescale && rowSlice(rescale, from - wanted.first, to - from)
       const own = { ...changeOfRows(bound), ...(isAll ? asMatrixOf(bound) : { rows }) }
@@ -68,16 +68,17 @@ export function bindButterfly(bound: BoundPiece): Delta[] {
   })
   const rescale = rescaleOf(bound)
   const factors = rescale === undefined ? {} : { factors: { ...rescale, rows: 1, cols: out, rowStride: out, colStride: 1 } }
-  return [{ variant: 'rotate', ...changeOfRows(bound), seenAs: { rows: inputs, cols: out, transposed: true }, rotations, ...factors }]
+  return [
+    { variant: 'rotate', ...changeOfRows(bound), seenAs: { rows: inputs, cols: out, transposed: bound.piece.isTransposed !== true }, rotations, ...factors },
+  ]
 }
 
 /** `W ∘ (1 + weight)`, for each output or for each input. */
 export function bindModulation(bound: BoundPiece): Delta[] {
   const { module } = bound
-  const { weight, out, inputs } = shapeOf(bound)
+  const { weight, out, channels, inputs } = shapeOf(bound)
   const trained = tensorOf(module, 'modulation')
   const count = elementCount(trained.shape)
-  const channels = weight.shape[1] ?? 0
   const own = { variant: 'modulate' as const, ...changeOfRows(bound), ...asMatrixOf(bound) }
   if (count !== (module.actsOnInputs === true ? channels : out)) throw doesNotFit(trained, weight)
   if (module.actsOnInputs !== true) return [{ ...own, by: ofOutputs(bound, trained), span: 1 }]

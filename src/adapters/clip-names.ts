@@ -43,6 +43,9 @@ function otherName(name: string): string | undefined {
   return RENAMES.get(name)
 }
 
+/** OpenCLIP's projection: a parameter, not a layer; transformers has it as a layer of the same name. */
+export const TRANSPOSED_PROJECTION = 'text_projection'
+
 /** A module whose matrix is a third of a fused one. */
 export interface FusedPart {
   readonly module: string

@@ -23,10 +23,21 @@ export interface BoundPiece {
   readonly out: number
 }
 
-/** The base's weight, and outputs (of the whole module) and everything else of it. */
-export function shapeOf({ module, path, piece: { weight }, out }: BoundPiece): { weight: TensorInfo; out: number; inputs: number } {
+/** The base's weight; outputs (of the whole module), inputs, and these with the kernel. */
+export function shapeOf({ module, path, piece: { weight, isTransposed }, out }: BoundPiece): {
+  weight: TensorInfo
+  out: number
+  channels: number
+  inputs: number
+} {
   if (weight === undefined) throw new MismatchError(`its module ${quoted(path)} has a bias in the base, but no weight.`, placeOf(module))
-  return { weight, out, inputs: elementCount(weight.shape.slice(1)) }
+  const channels = weight.shape[isTransposed === true ? 0 : 1] ?? 1
+  return { weight, out, channels, inputs: isTransposed === true ? channels : elementCount(weight.shape.slice(1)) }
+}
+
+/** Outputs that a piece has. */
+export function outputsOf({ part, rows, weight, bias, isTransposed }: ModulePiece): number {
+  return (part ?? rows)?.count ?? (isTransposed === true ? weight?.shape[1] : (weight ?? bias)?.shape[0]) ?? 0
 }
 
 /** @throws MismatchError unless the module's update is of this shape */
@@ -67,13 +78,15 @@ export function change(bound: BoundPiece): ReturnType<typeof changeOfRows> & Pic
 }
 
 /** The same for a delta that is of the piece only. */
-export function changeOfRows({ module, piece: { weight, bias, rows } }: BoundPiece): Pick<Delta, 'target' | 'module' | 'rank' | 'scale' | 'rows'> {
+export function changeOfRows({ module, piece, out }: BoundPiece): Pick<Delta, 'target' | 'module' | 'rank' | 'scale' | 'rows' | 'seenAs'> {
+  const { weight, bias, rows, isTransposed } = piece
   return {
     target: weight?.name ?? bias?.name ?? '',
     module: module.component === undefined ? module.name : `${module.component}.${module.name}`,
     rank: module.rank,
     scale: module.scale,
     ...(rows === undefined ? {} : { rows }),
+    ...(isTransposed === undefined ? {} : { seenAs: { rows: out, cols: weight?.shape[0] ?? 0, transposed: true } }),
   }
 }
 
@@ -86,7 +99,9 @@ export function lowRankDelta(bound: BoundPiece, { B, A }: LowRank): Delta {
 /** The base as (out x everything else), where it is not stored so. */
 export function asMatrixOf(bound: BoundPiece): { seenAs?: SeenAs } {
   const { weight, out, inputs } = shapeOf(bound)
-  return weight.shape.length === 2 ? {} : { seenAs: { rows: out, cols: inputs, transposed: false } }
+  return weight.shape.length === 2
+    ? {} // which a transposed one has already
+    : { seenAs: { rows: out, cols: inputs, transposed: false } }
 }
 
 /** What was trained for the bias of the module. */

@@ -118,7 +118,7 @@ const CLIP_PARTS: ReadonlyMap<string, string> = new Map([
 export function splitDiffusionKey(key: string): DiffusionKey | undefined {
   const parts = key.split('.')
   const at = parts.findLastIndex((part, i) => i > 0 && (MARKERS.has(part) || ENDS_MODULE.test(part)))
-  if (at < 0) return key.startsWith('lora_unet_') || key.startsWith('lycoris_') ? modulationKey(parts) : undefined
+  if (at < 0) return FLAT_PREFIXES.some(([prefix]) => key.startsWith(prefix)) ? modulationKey(parts) : undefined
   const marker = parts[at] ?? ''
   const role = roleOf(marker, parts.slice(at + 1))
   if (role === undefined) return undefined

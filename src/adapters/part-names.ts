@@ -5,7 +5,7 @@
  */
 import { MismatchError, nameList, quoted, type Place } from '../core/errors.js'
 import type { TensorInfo } from '../core/tensor-info.js'
-import { fusedClipParts, otherClipNames } from './clip-names.js'
+import { fusedClipParts, otherClipNames, TRANSPOSED_PROJECTION } from './clip-names.js'
 import { nearestNames } from './nearest-names.js'
 import type { BasePart } from './parts.js'
 import { otherTransformerPlaces } from './transformer-names.js'
@@ -25,6 +25,8 @@ export interface ModulePiece {
   readonly rows?: RowRange
   /** Only these rows of the module are in them. */
   readonly part?: RowRange
+  /** The weight lies (inputs x outputs). */
+  readonly isTransposed?: true
 }
 
 /** Where a module's tensors lie. */
@@ -49,6 +51,9 @@ export class PartNames {
     }
     for (const { module, weight, bias, rows } of fusedClipParts(tensors))
       this.add(module, { path: module, pieces: [{ weight: tensors.get(weight), bias: tensors.get(bias), rows }] })
+    const projection = tensors.get(TRANSPOSED_PROJECTION)
+    if (projection?.shape.length === 2)
+      this.add(TRANSPOSED_PROJECTION, { path: TRANSPOSED_PROJECTION, pieces: [{ weight: projection, bias: undefined, isTransposed: true }] })
     for (const { module, pieces } of otherTransformerPlaces(tensors)) if (!modules.has(module)) this.add(module, { path: module, pieces })
   }
 

@@ -139,7 +139,7 @@ function scratchBytes(program: RowProgram, rows: number): number {
     }
     case 'rotateRows': {
       const { cols: size } = programShape(program.blocks)
-      return 3 * size * (cols + 8) * 4 + scratchBytes(program.input, size) + keptBytes(program.blocks)
+      return 2 * size * (cols + 8) * 4 + scratchBytes(program.input, size) + keptBytes(program.blocks)
     }
     case 'cayley':
       return (rows + program.size) * (programShape(program.input).cols + program.size) * 4 + program.size ** 2 * 32 + scratchBytes(program.input, rows)

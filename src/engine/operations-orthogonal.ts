@@ -34,19 +34,17 @@ function shrinking(bench: Bench, program: Node<'cayley'>): number {
   }).by
 }
 
-/** Whole blocks at once: each is a product of a small square matrix and as many rows. */
+/** Of each block the wanted rows, times all the rows that it turns. */
 export function evaluateRotateRows(bench: Bench, { input, blocks }: Node<'rotateRows'>, first: number, into: Float32Array): void {
   const { cols } = programShape(input)
   const { cols: size } = programShape(blocks)
   const turns = whole(bench, blocks)
   const [low, end] = [first - (first % size), first + into.length / cols]
-  bench.borrowFloats(2 * size * cols, (buffer) => {
-    const [before, after] = [buffer.subarray(0, size * cols), buffer.subarray(size * cols)]
+  bench.borrowFloats(size * cols, (before) => {
     for (let row = low; row < end; row += size) {
-      bench.rows(input, row, before)
-      bench.arithmetic.lowRank(turns.subarray(row * size, (row + size) * size), before, 1, size, cols, after)
       const [from, to] = [Math.max(first, row), Math.min(end, row + size)]
-      into.set(after.subarray((from - row) * cols, (to - row) * cols), (from - first) * cols)
+      bench.rows(input, row, before)
+      bench.arithmetic.lowRank(turns.subarray(from * size, to * size), before, 1, size, cols, into.subarray((from - first) * cols, (to - first) * cols))
     }
   })
 }
