@@ -21,25 +21,24 @@ const FOREIGN = [
   ['llama_plain_r8-lora-f32.gguf', 'llama_plain_r8'],
 ] as const
 
-async function check(root: string, name: string, base: string, adapters: readonly AdapterOption[]): Promise<void> {
+async function check(root: string, base: string, adapters: readonly AdapterOption[]): Promise<void> {
   const plain = join(root, 'plain.gguf')
   const mergeNow = async (): Promise<unknown> => execute(await planMerge({ base, adapters, out: join(root, 'refused') }), { threads: 1 })
   const refused = (await refusalOf(mergeNow())) ?? (await refusalOf(ggufOf(base, [], plain, PLAIN)))
   if (refused !== undefined) return assert.equal((await refusalOf(ggufOf(base, adapters, join(root, 'refused.gguf'), PLAIN)))?.message, refused.message)
   const { path } = await assertOnePass(root, base, adapters, PLAIN)
-  await assertIntoGguf(root, name, plain, adapters, path)
+  await assertIntoGguf(root, plain, adapters, path)
 }
 
 function checkCase(folder: string, name: string): void {
   const adapters = readdirSync(folder).filter((entry) => existsSync(join(folder, entry, 'adapter_config.json')) && entry !== 'base')
-  for (const adapter of adapters)
-    it(`of ${name}/${adapter}`, (t) => check(workspace(t, 'merge-gguf'), name, join(folder, 'base'), [{ path: join(folder, adapter) }]))
+  for (const adapter of adapters) it(`of ${name}/${adapter}`, (t) => check(workspace(t, 'merge-gguf'), join(folder, 'base'), [{ path: join(folder, adapter) }]))
   if (adapters.includes('adapter') && adapters.includes('adapter-b')) {
     const both = [
       { path: join(folder, 'adapter'), weight: 0.7 },
       { path: join(folder, 'adapter-b'), weight: -0.3 },
     ]
-    it(`of both of ${name}`, (t) => check(workspace(t, 'merge-gguf'), name, join(folder, 'base'), both))
+    it(`of both of ${name}`, (t) => check(workspace(t, 'merge-gguf'), join(folder, 'base'), both))
   }
 }
 
@@ -85,7 +84,7 @@ describe('an adapter of the golden data in a GGUF equals merging to f32 and conv
   checkCases(merge)
   for (const [adapter, base] of FOREIGN)
     it(`of foreign_formats/${adapter}`, (t) =>
-      check(workspace(t, 'merge-gguf'), base, join(merge, base, 'base'), [{ path: join(merge, 'foreign_formats', adapter) }]))
+      check(workspace(t, 'merge-gguf'), join(merge, base, 'base'), [{ path: join(merge, 'foreign_formats', adapter) }]))
 })
 describe('a seeded adapter on every linear in a GGUF equals merging to f32 and converting', { skip: SKIP_WITHOUT_GOLDEN }, () => {
   if (GOLDEN !== undefined) checkBases(join(GOLDEN, 'gguf'))

@@ -4,6 +4,7 @@
  */
 import type { Folder } from '../core/bytes.js'
 import type { LoraFacts } from '../core/adapter.js'
+import type { RowProgram } from '../core/row-program.js'
 import type { TensorInfo } from '../core/tensor-info.js'
 import type { FactorRole } from './key-suffixes.js'
 import { nameList, UsageError } from '../core/errors.js'
@@ -52,8 +53,8 @@ export interface AdapterModule {
   readonly ids?: readonly number[]
   /** The name that a `gguf` module has in the file. */
   readonly ggufName?: string
-  /** Takes the rows of its update to the base's order, one after the other. */
-  readonly rowOrders?: readonly { readonly shape: readonly number[]; readonly order: readonly number[] }[]
+  /** Where a `gguf` module lies, when that is not one tensor of the base as it is: bind-gguf.ts. */
+  readonly ggufPlaces?: readonly { readonly name: string; readonly lay: ((program: RowProgram) => RowProgram) | undefined }[]
   /** Which matrix of the experts a `switch` is of: gate_proj, up_proj, down_proj. */
   readonly part?: string
   /** Rows of each slice of a `grouped` matrix, and whether it was trained. */

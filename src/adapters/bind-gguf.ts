@@ -2,31 +2,35 @@
  * Modules with GGUF names -> modules of the base, and their factors -> deltas.
  *
  * Law: llama.cpp 0c1e570 src/llama-adapter.cpp, tools/export-lora: `W += scale * (B · A)` on the tensor as the file has it. A
- * checkpoint may have its rows in another order (rope): the product is taken there.
+ * checkpoint may have it in another order, as a part of a tensor, or as several: the product is taken there.
  */
-import type { Delta, LowRank } from '../core/delta.js'
+import type { Delta, ExpertsDelta, LoraDelta, LowRank } from '../core/delta.js'
 import { MismatchError, quoted, UnsupportedError } from '../core/errors.js'
 import { transposed } from '../core/matrix-view.js'
+import type { RowProgram } from '../core/row-program.js'
 import { sameShape, shapeText } from '../core/shape.js'
 import type { TensorInfo } from '../core/tensor-info.js'
 import type { AdapterFile, AdapterModule } from './adapter-file.js'
+import type { BoundParameter } from './bind-experts.js'
 import { change, type Binder, type Bound, type Lies } from './bound.js'
 import { expertPairs, factor, placeOf, tensorOf } from './factors.js'
 
-/** Where a tensor with a GGUF name lies in the base. */
+/** A tensor of the base that a tensor with a GGUF name is, or is made of, or is a part of. */
 export interface GgufPlace {
-  /** Whole names that it may have, or, of all experts, the path before their numbers. */
-  readonly names: readonly string[]
-  readonly orders: readonly { readonly shape: readonly number[]; readonly order: readonly number[] }[]
-  readonly part: string | undefined
+  readonly name: string
+  /** Takes what is added to the one with the GGUF name to what is added to this one; undefined where they are the same. */
+  readonly lay: ((program: RowProgram) => RowProgram) | undefined
 }
 
 /** What the host knows of the base's tensors by GGUF names. */
 export interface GgufNames {
   /** `general.architecture` of the base, or what it would be. */
   readonly architecture: string
-  /** @param shape  of the tensor, outermost dimension first */
-  readonly find: (name: string, shape: readonly number[]) => GgufPlace | undefined
+  /**
+   * A tensor's shape (outermost dimension first; not known where the base lacks it), and where it lies in the base: nowhere
+   * when it holds other values. Undefined for names that no row has.
+   */
+  readonly find: (name: string) => { readonly shape: readonly number[] | undefined; readonly places: readonly GgufPlace[] } | undefined
 }
 
 /**
@@ -53,15 +57,25 @@ export function placedModules(file: AdapterFile, namesOf: (() => GgufNames | und
 
 function placed(module: AdapterModule, { find, architecture }: GgufNames): AdapterModule {
   const target = `${module.name}.weight`
-  const place = find(target, module.kind === 'whole' ? (module.factors.get('weight')?.shape ?? []) : updateShapeOf(module))
-  if (place === undefined || (module.kind === 'whole' && place.orders.length > 0))
+  const found = find(target)
+  if (found === undefined)
     throw new UnsupportedError(
-      `${quoted(target)} of ${architecture} is not made of whole rows of one tensor of the checkpoint: merge the adapter into the GGUF of the base, or the PEFT adapter that it was converted from into this one.`,
+      `${quoted(target)} of ${architecture} is made of nothing that the base has. Is it the base that the adapter was trained on?`,
       placeOf(module),
     )
-  const [name = '', ...aliases] = place.names.map((one) => one.replace(/\.weight$/, ''))
-  if (place.part !== undefined) return { ...module, kind: 'switch', name, part: place.part }
-  return { ...module, name, aliases, ggufName: module.name, rowOrders: place.orders }
+  const [first, ...others] = found.places
+  if (first?.lay === undefined && first !== undefined && others.length === 0) {
+    return { ...module, name: first.name.replace(/\.weight$/, ''), ggufName: module.name }
+  }
+  if (first === undefined || module.kind === 'whole')
+    throw new UnsupportedError(
+      `${quoted(target)} of ${architecture} has other values than the checkpoint, or is several of its tensors: merge the adapter into the GGUF of the base, or the PEFT adapter that it was converted from into this one.`,
+      placeOf(module),
+    )
+  const wanted = updateShapeOf(module)
+  const { shape = [] } = found
+  if (!sameShape(shape, wanted)) throw doesNotFit(module, wanted, target, shape)
+  return { ...module, ggufPlaces: found.places }
 }
 
 /** Of the tensor that a module's update is for. */
@@ -87,16 +101,33 @@ export const ggufBinder: Binder = { lies: ggufLies, bind: bindGguf }
 function ggufLies(module: AdapterModule, weight: TensorInfo): Lies {
   const wanted = updateShapeOf(module)
   if (sameShape(weight.shape, wanted)) return 'fixed'
-  throw new MismatchError(
-    `its update is ${shapeText(wanted)}, but the base's ${quoted(weight.name)} is ${shapeText(weight.shape)}. Is it the base that the adapter was trained on?`,
+  throw doesNotFit(module, wanted, weight.name, weight.shape)
+}
+
+function doesNotFit(module: AdapterModule, wanted: readonly number[], name: string, shape: readonly number[]): MismatchError {
+  return new MismatchError(
+    `its update is ${shapeText(wanted)}, but the base's ${quoted(name)} is ${shapeText(shape)}. Is it the base that the adapter was trained on?`,
     placeOf(module),
   )
 }
 
 function bindGguf(bound: Bound): Delta[] {
-  const { module } = bound
+  return [{ ...change(bound), ...updateOf(bound.module) }]
+}
+
+/**
+ * The deltas of a module that lies elsewhere than in one tensor of its own.
+ * @returns undefined for any other module
+ */
+export function bindPlaces(module: AdapterModule): BoundParameter | undefined {
+  const { ggufPlaces, name, rank, scale } = module
+  if (ggufPlaces === undefined) return undefined
+  const update = updateOf(module)
+  const deltas = ggufPlaces.map(({ name: target, lay }): Delta => ({ ...update, module: name, rank, scale, target, ...(lay === undefined ? {} : { lay }) }))
+  return { deltas, assumesPacking: false }
+}
+
+function updateOf(module: AdapterModule): Pick<LoraDelta, 'variant' | 'A' | 'B'> | Pick<ExpertsDelta, 'variant' | 'parts'> {
   const [A, B] = [tensorOf(module, 'A'), tensorOf(module, 'B')]
-  if (A.shape.length === 3) return [{ variant: 'experts', ...change(bound), parts: expertPairs(A, B) }]
-  const { rowOrders = [] } = module
-  return [{ variant: 'lora', ...change(bound), ...pairOf(module), ...(rowOrders.length === 0 ? {} : { rowOrders }) }]
+  return A.shape.length === 3 ? { variant: 'experts', parts: expertPairs(A, B) } : { variant: 'lora', ...pairOf(module) }
 }

@@ -12,7 +12,7 @@ import type { JsonObject } from '../core/json.js'
 import type { TensorInfo } from '../core/tensor-info.js'
 import type { AdapterFile, AdapterFolder, AdapterModule, AdapterOptions } from './adapter-file.js'
 import { bindParameter, modelTypes, packingWarnings, type BoundParameter, type ParameterFacts } from './bind-experts.js'
-import { placedModules, type GgufNames } from './bind-gguf.js'
+import { bindPlaces, placedModules, type GgufNames } from './bind-gguf.js'
 import { bindSwitch } from './bind-switch.js'
 import { bindModule, isCertain, orientation } from './bind.js'
 import type { Bound } from './bound.js'
@@ -34,6 +34,8 @@ export interface ResolveOptions extends AdapterOptions {
   readonly ggufNames?: (() => GgufNames | undefined) | undefined
   /** The base's config.json: the model's type tells where shapes do not. */
   readonly config?: JsonObject | undefined
+  /** The same of a base that has no config.json and is known otherwise. */
+  readonly modelTypes?: ReadonlySet<string> | undefined
   /** Which model of a diffusion pipeline the base is, where its folder or config says so. */
   readonly part?: string | undefined
   /** The models of a pipeline to merge into; undefined: all that the adapter has something for. */
@@ -82,7 +84,7 @@ export function adapterOf({ label, kind, files, notes, read = [], takes = [], lo
 export function resolveTargets(file: AdapterFile, base: ReadonlyMap<string, TensorInfo>, options: ResolveOptions = {}): Adapter {
   refuseFullState(file)
   const { likePeft = false, expertMajorB = false } = options
-  const types = modelTypes(options.config)
+  const types = options.modelTypes ?? modelTypes(options.config)
   const paths = new ModulePaths(base, types)
   const untied = new Map<string, string>()
   const parameters: BoundParameter[] = []
@@ -90,7 +92,9 @@ export function resolveTargets(file: AdapterFile, base: ReadonlyMap<string, Tens
   const found: Found[] = []
   const pieces: Piece[] = []
   for (const module of placedModules(file, options.ggufNames)) {
-    const parameter = module.kind === 'switch' ? bindSwitch(module, paths, types) : module.parameters && bindParameter(module, paths, facts)
+    for (const { name } of module.ggufPlaces ?? []) checkDtype(module, base.get(name))
+    const parameter =
+      bindPlaces(module) ?? (module.kind === 'switch' ? bindSwitch(module, paths, types) : module.parameters && bindParameter(module, paths, facts))
     if (parameter !== undefined) {
       parameters.push(parameter)
       continue
@@ -193,8 +197,8 @@ function notFound(module: AdapterModule, base: ReadonlyMap<string, TensorInfo>, 
   return new MismatchError(`its module ${quoted(name)} has no weight in the base; ${near}. Is it the base that the adapter was trained on?`, place)
 }
 
-function checkDtype(module: AdapterModule, weight: TensorInfo): void {
-  if (isPlainFloat(weight.dtype)) return
+function checkDtype(module: AdapterModule, weight: TensorInfo | undefined): void {
+  if (weight === undefined || isPlainFloat(weight.dtype)) return
   throw new UnsupportedError(
     `the base's ${quoted(weight.name)} is ${weight.dtype} (quantized): only F32, F16 and BF16 can be merged into; use the 16-bit base.`,
     placeOf(module),
@@ -281,6 +285,7 @@ function checkTwice(deltas: readonly Delta[], likePeft: boolean): void {
 
 /** What of its tensor a delta changes: parts of a fused matrix may be of several modules. */
 function whatChanges(delta: Delta): string {
+  if ('lay' in delta && delta.lay !== undefined) return `update of ${delta.module}`
   if (delta.variant === 'grouped') return `update ${delta.parts.map((part) => ('zeros' in part ? '-' : '+')).join('')}`
   return delta.variant === 'replace' || delta.variant === 'tokens' ? delta.variant : 'update'
 }

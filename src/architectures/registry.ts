@@ -146,10 +146,9 @@ function architectureOf(found: ClassOfFamily): Architecture {
   return architecture
 }
 
-/** The first class of the family with a GGUF architecture: its names are those that adapters are most often trained with. */
-export function firstOf(gguf: string): Architecture | undefined {
-  const found = [...CLASSES.values()].flat().find(({ definition }) => definition.gguf === gguf)
-  return found === undefined ? undefined : architectureOf(found)
+/** Every class that becomes a GGUF architecture, in the table's order: names of the first are those that adapters are most often trained with. */
+export function architecturesOf(gguf: string): Architecture[] {
+  return [...CLASSES.values()].flat().flatMap((found) => (found.definition.gguf === gguf ? [architectureOf(found)] : []))
 }
 
 /** Names that config.json may have in `architectures`. */

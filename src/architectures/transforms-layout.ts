@@ -5,62 +5,84 @@ import { inRows, type RowProgram } from '../core/row-program.js'
 import { elementCount, rowShape, sameShape, shapeText } from '../core/shape.js'
 import { readUint, type Config } from './config.js'
 import { expertCount, firstPosition, headCount, hiddenSize, kvHeadCount, optionalUint } from './dimensions.js'
-import { each, parts, recut, reshaped, rowsFrom, type TensorProgram, type Transform } from './transform.js'
+import { concatenated, each, parts, recut, reshaped, rowsFrom, type TensorProgram, type Transform, type TransformContext } from './transform.js'
 
 export const LAYOUT_TRANSFORMS = {
   /** Queries: rotary pairs side by side, as ggml's rope wants them, instead of half a head apart. */
-  'unpermuteRope:heads': each((tensor, { config }) => unpermuteRope(tensor, headCount(config), 'num_attention_heads', config)),
+  'unpermuteRope:heads': each(
+    (tensor, { config }) => unpermuteRope(tensor, headCount(config), 'num_attention_heads', config),
+    (tensor, { config }) => permuteRope(tensor, headCount(config), 'num_attention_heads', config),
+  ),
   /** Keys: the same with the number of key and value heads. */
-  'unpermuteRope:kvHeads': each((tensor, { config }) => unpermuteRope(tensor, kvHeadCount(config), 'num_key_value_heads', config)),
+  'unpermuteRope:kvHeads': each(
+    (tensor, { config }) => unpermuteRope(tensor, kvHeadCount(config), 'num_key_value_heads', config),
+    (tensor, { config }) => permuteRope(tensor, kvHeadCount(config), 'num_key_value_heads', config),
+  ),
   /** One tensor of one more dimension: the experts of a layer, in their order. */
-  stackExperts: { apply: (tensors) => [stacked(tensors)], members: expertCount },
+  stackExperts: stack(expertCount),
   /** The same for norms that each head has. */
-  stackAltup: { apply: (tensors) => [stacked(tensors)], members: (config) => readUint(config, 'altup_num_inputs') - 1 },
-  stackHeads: { apply: (tensors) => [stacked(tensors)], members: headCount },
-  stackKvHeads: { apply: (tensors) => [stacked(tensors)], members: kvHeadCount },
+  stackAltup: stack((config) => readUint(config, 'altup_num_inputs') - 1),
+  stackHeads: stack(headCount),
+  stackKvHeads: stack(kvHeadCount),
   /** The rows of all, one after the other. */
-  join: { apply: (tensors) => [joined(tensors)] },
+  join: { apply: (tensors) => [joined(tensors)], undo: separated },
   /** Halves, thirds of the rows; of each matrix, where there is a stack of them. */
-  halves: parts((tensor) => equalParts(tensor, 2)),
-  thirds: parts((tensor) => equalParts(tensor, 3)),
+  halves: parts((tensor) => equalParts(tensor, 2), wholeOfParts),
+  thirds: parts((tensor) => equalParts(tensor, 3), wholeOfParts),
   /** Rows 0, 2, 4 … and rows 1, 3, 5 …; of each matrix or vector, where there is a stack of them. */
-  evenOdd: parts((tensor) => [everySecond(tensor, 0), everySecond(tensor, 1)]),
+  evenOdd: parts((tensor) => [everySecond(tensor, 0), everySecond(tensor, 1)], interleaved),
   /** Rows for columns; of each matrix, where there is a stack of them; biases stay. */
-  transpose: each(transposed),
+  transpose: each(transposed, transposed),
   /** Matrices of a stack that must have the hidden state in their rows, or in their columns: transposed where they have it in the other. */
-  hiddenRows: each((tensor, { config }) =>
-    tensor.shape.at(-2) === hiddenSize(config) && tensor.shape.at(-1) !== hiddenSize(config) ? tensor : transposed(tensor),
-  ),
-  hiddenColumns: each((tensor, { config }) =>
-    tensor.shape.at(-1) === hiddenSize(config) && tensor.shape.at(-2) !== hiddenSize(config) ? tensor : transposed(tensor),
-  ),
+  hiddenRows: each((tensor, { config }) => (liesAlong(-2, tensor, config) ? tensor : transposed(tensor)), turnedBack(-2)),
+  hiddenColumns: each((tensor, { config }) => (liesAlong(-1, tensor, config) ? tensor : transposed(tensor)), turnedBack(-1)),
   /** One number per row: vectors that ggml broadcasts. */
-  asColumn: each((tensor) => reshaped(tensor, [...tensor.shape, 1])),
+  asColumn: each(
+    (tensor) => reshaped(tensor, [...tensor.shape, 1]),
+    (tensor) => reshaped(tensor, tensor.shape.slice(0, -1)),
+  ),
   /** A norm as one row per group of the state. */
-  byGroups: each((tensor, { config }) => {
-    const groups = optionalUint(config, 'n_groups', 'mamba_n_groups') ?? 1
-    const elements = elementCount(tensor.shape)
-    if (elements % groups !== 0) throw uneven(tensor, elements, groups)
-    return reshaped(tensor, [groups, elements / groups])
-  }),
+  byGroups: each(
+    (tensor, { config }) => {
+      const groups = optionalUint(config, 'n_groups', 'mamba_n_groups') ?? 1
+      const elements = elementCount(tensor.shape)
+      if (elements % groups !== 0) throw uneven(tensor, elements, groups)
+      return reshaped(tensor, [groups, elements / groups])
+    },
+    (tensor) => reshaped(tensor, [elementCount(tensor.shape)]),
+  ),
   /** Positions that are counted from the padding token's on: those before have no token. */
-  afterPadding: each((tensor, { config }) => {
-    const first = firstPosition(config)
-    return rowsFrom(tensor, first, Math.max(0, (tensor.shape[0] ?? 0) - first))
-  }),
+  afterPadding: each(
+    (tensor, { config }) => {
+      const first = firstPosition(config)
+      return rowsFrom(tensor, first, Math.max(0, (tensor.shape[0] ?? 0) - first))
+    },
+    (tensor, _, before) => withZerosBefore(tensor, before?.shape[0] ?? 0),
+  ),
   /** The rows of all experts of a layer as a stack of their matrices. */
-  byExperts: each((tensor, { config }) => {
-    const [rows = 0, ...rest] = tensor.shape
-    const experts = expertCount(config)
-    if (rows % experts !== 0) throw uneven(tensor, rows, experts)
-    return reshaped(tensor, [experts, rows / experts, ...rest])
-  }),
-  /** Without dimensions of one index. */
-  squeeze: each((tensor) =>
-    reshaped(
-      tensor,
-      tensor.shape.filter((size) => size !== 1),
-    ),
+  byExperts: each(
+    (tensor, { config }) => {
+      const [rows = 0, ...rest] = tensor.shape
+      const experts = expertCount(config)
+      if (rows % experts !== 0) throw uneven(tensor, rows, experts)
+      return reshaped(tensor, [experts, rows / experts, ...rest])
+    },
+    (tensor) => {
+      const [experts = 0, rows = 0, ...rest] = tensor.shape
+      return reshaped(tensor, [experts * rows, ...rest])
+    },
+  ),
+  /** Without dimensions of one index: kernels of convolutions, each of one channel. */
+  squeeze: each(
+    (tensor) =>
+      reshaped(
+        tensor,
+        tensor.shape.filter((size) => size !== 1),
+      ),
+    (tensor, _, before) => {
+      const [channels = 1, ...kernel] = tensor.shape
+      return reshaped(tensor, before?.shape ?? (kernel.length === 0 ? [channels] : [channels, 1, ...kernel]))
+    },
   ),
 } as const satisfies Record<string, Transform>
 
@@ -78,6 +100,24 @@ export function unpermuteRope(tensor: TensorProgram, heads: number, key: string,
   return { ...tensor, program: { op: 'permuteRows', input: tensor.program, shape: [heads, 2, rows / heads / 2], order: [0, 2, 1] } }
 }
 
+/** The same backwards. */
+export function permuteRope(tensor: TensorProgram, heads: number, key: string, config: Config): TensorProgram {
+  const [rows = 1] = tensor.shape
+  unpermuteRope(tensor, heads, key, config) // refuses what does not split
+  return { ...tensor, program: { op: 'permuteRows', input: tensor.program, shape: [heads, rows / heads / 2, 2], order: [0, 2, 1] } }
+}
+
+/** A word that stacks the members of a list. */
+function stack(members: (config: Config) => number): Transform & { readonly members: (config: Config) => number } {
+  return { apply: (tensors) => [stacked(tensors)], undo: ([made]) => (made === undefined ? [] : unstacked(made)), members }
+}
+
+function unstacked({ source, shape, program }: TensorProgram): TensorProgram[] {
+  const [count = 0, ...own] = shape
+  const rows = rowShape(shape).rows / count
+  return Array.from({ length: count }, (_, i) => ({ source, shape: own, program: inRows(rowRange(program, i * rows, rows), rowShape(own)) }))
+}
+
 function stacked(tensors: readonly TensorProgram[]): TensorProgram {
   const first = alike(tensors, ({ shape }, { shape: other }) => sameShape(shape, other))
   const shape = [tensors.length, ...first.shape]
@@ -90,6 +130,30 @@ function joined(tensors: readonly TensorProgram[]): TensorProgram {
   const first = alike(tensors, ({ shape }, { shape: other }) => sameShape(shape.slice(1), other.slice(1)))
   const rows = tensors.reduce((sum, { shape }) => sum + (shape[0] ?? 0), 0)
   return { source: first.source, shape: [rows, ...first.shape.slice(1)], program: { op: 'stack', parts: tensors.map(({ program }) => program) } }
+}
+
+/** The parts of what was joined: as many rows each as they had. */
+function separated([made]: readonly TensorProgram[], _: TransformContext, before?: readonly TensorProgram[]): TensorProgram[] {
+  if (made === undefined || before === undefined) throw new FormatError('is made of several, and how many rows each has is not known.')
+  let row = 0
+  return before.map(({ shape: [rows = 0] }) => rowsFrom(made, (row += rows) - rows, rows))
+}
+
+function liesAlong(axis: -1 | -2, { shape }: TensorProgram, config: Config): boolean {
+  return shape.at(axis) === hiddenSize(config) && shape.at(-3 - axis) !== hiddenSize(config)
+}
+
+/** As the checkpoint had it; where that is not known, as the hub has it: the other way round. */
+function turnedBack(axis: -1 | -2): (tensor: TensorProgram, context: TransformContext, before: TensorProgram | undefined) => TensorProgram {
+  return (tensor, { config }, before) => (before !== undefined && liesAlong(axis, before, config) ? tensor : transposed(tensor))
+}
+
+/** With rows of zeros before it, up to a number of them. */
+function withZerosBefore(tensor: TensorProgram, wanted: number): TensorProgram {
+  const [rows = 0, cols = 1] = tensor.shape
+  if (rows >= wanted) return tensor
+  const zeros: RowProgram = { op: 'fill', rows: wanted - rows, cols, value: 0 }
+  return { source: tensor.source, shape: [wanted, cols], program: { op: 'stack', parts: [zeros, tensor.program] } }
 }
 
 function alike(tensors: readonly TensorProgram[], fits: (one: TensorProgram, other: TensorProgram) => boolean): TensorProgram {
@@ -115,12 +179,26 @@ function equalParts(tensor: TensorProgram, count: number): TensorProgram[] {
   return Array.from({ length: count }, (_, part) => recut(tensor, [outer, rows, rest], { starts: [0, part * size], sizes: [outer, size, rest] }, shape))
 }
 
+function wholeOfParts(made: readonly TensorProgram[]): TensorProgram {
+  return concatenated(made, (made[0]?.shape.length ?? 0) >= 3 ? 1 : 0)
+}
+
 function everySecond(tensor: TensorProgram, first: number): TensorProgram {
   const dimensions = tensor.shape.length
   const axis = dimensions >= 2 ? 1 : 0 // (experts, rows, columns) and (experts, rows)
   const [outer, rows, rest] = stackOf(tensor, dimensions >= 2)
   if (rows % 2 !== 0) throw uneven(tensor, rows, 2)
   return recut(tensor, [outer, rows / 2, 2, rest], { starts: [0, 0, first], sizes: [outer, rows / 2, 1, rest] }, tensor.shape.with(axis, rows / 2))
+}
+
+/** Rows of the one and the other by turns. */
+function interleaved(made: readonly TensorProgram[]): TensorProgram {
+  const [even, odd] = made as [TensorProgram, TensorProgram]
+  const dimensions = even.shape.length
+  const [outer, rows, rest] = stackOf(even, dimensions >= 2)
+  const both: RowProgram = { op: 'stack', parts: [even.program, odd.program] }
+  const tensor = { source: even.source, shape: even.shape, program: both }
+  return recut(tensor, [2, outer, rows, rest], { order: [1, 2, 0, 3] }, even.shape.with(dimensions >= 2 ? 1 : 0, rows * 2))
 }
 
 function stackOf({ shape }: TensorProgram, isStack: boolean): [outer: number, rows: number, rest: number] {

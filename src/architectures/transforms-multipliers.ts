@@ -7,16 +7,19 @@ import { FormatError } from '../core/errors.js'
 import { readFloats, readNumber, readUint, spelling, type Config } from './config.js'
 import { each, rowsFrom, type TensorProgram, type Transform } from './transform.js'
 
+/** A file does not say what its matrices were multiplied with. */
+const NOT_TOLD = 'changesValues'
+
 export const MULTIPLIER_TRANSFORMS = {
-  'times:embedding': each((tensor, { config }) => times(tensor, factor(config, 'embedding_multiplier'))),
-  'times:lmHead': each((tensor, { config }) => times(tensor, factor(config, 'lm_head_multiplier'))),
-  'times:attentionIn': each((tensor, { config }) => times(tensor, factor(config, 'attention_in_multiplier'))),
-  'times:attentionOut': each((tensor, { config }) => times(tensor, factor(config, 'attention_out_multiplier'))),
-  'times:key': each((tensor, { config }) => times(tensor, factor(config, 'key_multiplier'))),
-  'times:gate': each((tensor, { config }) => times(tensor, listed(config, 'mlp_multipliers', 2)[0])),
-  'times:down': each((tensor, { config }) => times(tensor, listed(config, 'mlp_multipliers', 2)[1])),
-  'times:ssmIn': each((tensor, { config }) => times(tensor, factor(config, 'ssm_in_multiplier'))),
-  'times:ssmOut': each((tensor, { config }) => times(tensor, factor(config, 'ssm_out_multiplier'))),
+  'times:embedding': each((tensor, { config }) => times(tensor, factor(config, 'embedding_multiplier')), NOT_TOLD),
+  'times:lmHead': each((tensor, { config }) => times(tensor, factor(config, 'lm_head_multiplier')), NOT_TOLD),
+  'times:attentionIn': each((tensor, { config }) => times(tensor, factor(config, 'attention_in_multiplier')), NOT_TOLD),
+  'times:attentionOut': each((tensor, { config }) => times(tensor, factor(config, 'attention_out_multiplier')), NOT_TOLD),
+  'times:key': each((tensor, { config }) => times(tensor, factor(config, 'key_multiplier')), NOT_TOLD),
+  'times:gate': each((tensor, { config }) => times(tensor, listed(config, 'mlp_multipliers', 2)[0]), NOT_TOLD),
+  'times:down': each((tensor, { config }) => times(tensor, listed(config, 'mlp_multipliers', 2)[1]), NOT_TOLD),
+  'times:ssmIn': each((tensor, { config }) => times(tensor, factor(config, 'ssm_in_multiplier')), NOT_TOLD),
+  'times:ssmOut': each((tensor, { config }) => times(tensor, factor(config, 'ssm_out_multiplier')), NOT_TOLD),
   /** Rows of gates, inputs, B, C and steps, each with its own. */
   'times:ssmParts': each((tensor, { config }) => {
     const inner = readUint(config, 'mamba_d_ssm')
@@ -33,7 +36,7 @@ export const MULTIPLIER_TRANSFORMS = {
       return part.program
     })
     return { ...tensor, program: { op: 'stack', parts } }
-  }),
+  }, NOT_TOLD),
 } as const satisfies Record<string, Transform>
 
 /** In f32, as torch multiplies a tensor by a Python number. */

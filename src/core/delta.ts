@@ -7,17 +7,21 @@ import type { Activation } from './activations.js'
 import type { Change } from './change.js'
 import type { OtherDelta } from './delta-others.js'
 import type { MatrixView } from './matrix-view.js'
+import type { RowProgram } from './row-program.js'
 import type { TensorInfo } from './tensor-info.js'
 import type { CombinedDelta } from './combined-delta.js'
 import type { Factor, LowRank } from './factor.js'
 
 export type { LowRank }
 
+/** A map of elements: rows of an architecture's table, backwards. The one thing of a delta that is no plain data. */
+export type Lay = (product: RowProgram) => RowProgram
+
 /** One low-rank update `W += scale * (B · A)`, with B and A lying as the base has its rows and columns. */
 export interface LoraDelta extends Change, LowRank {
   readonly variant: 'lora'
-  /** Takes the rows of the product to the order of W's, one after the other: `permuteRows` in core/row-program.ts. */
-  readonly rowOrders?: readonly { readonly shape: readonly number[]; readonly order: readonly number[] }[]
+  /** Takes the product to where W has it, when it is the update of a tensor that W is made into. */
+  readonly lay?: Lay
   /** B is the adapter's A, transposed, and A its B: the base has rows for columns. */
   readonly turned?: true
   /** Factor of each row of B (rows x 1), when there is one: VeRA's b. */
@@ -183,6 +187,8 @@ export interface PeanutDelta extends Change, LowRank {
 export interface ExpertsDelta extends Change {
   readonly variant: 'experts'
   readonly parts: readonly LowRank[]
+  /** As of `lora`. */
+  readonly lay?: Lay
 }
 
 /** A low-rank update of some rows (or columns) of W after the other; `zeros` of them get none. Parts of a fused matrix. */

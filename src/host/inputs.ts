@@ -6,10 +6,8 @@ import { refuseFactorsInBase, withoutFactors } from '../adapters/full-state.js'
 import { openAdapterFile } from '../adapters/formats.js'
 import { LITGPT_LORA } from '../adapters/litgpt.js'
 import { bindAdapter, type ResolveOptions } from '../adapters/resolve.js'
-import { knownBackwards, readBackwards, type Backwards } from '../architectures/backwards.js'
-import { isReadableType } from '../core/arithmetic.js'
+import type { Backwards } from '../architectures/backwards.js'
 import type { ByteDescriptor, Folder } from '../core/bytes.js'
-import { textOf } from '../core/key-value.js'
 import { UsageError } from '../core/errors.js'
 import type { GgufFacts, Model } from '../core/model.js'
 import type { TensorInfo } from '../core/tensor-info.js'
@@ -23,7 +21,7 @@ import { openModel } from '../sources/model.js'
 import type { TokenizerFiles } from '../plan/side-files.js'
 import { chooseTokenizer } from './choose-tokenizer.js'
 import { inKnownState, isFileOf } from './full-state.js'
-import { ggufNamesOf } from './gguf-names.js'
+import { boundBackwards, ggufNamesOf, tensorsByGgufName } from './gguf-names.js'
 import type { AdapterOption, CommonOptions } from './options.js'
 import { openQuantizedBase, plainTensors, treatedBase } from './quantized-base.js'
 
@@ -32,6 +30,8 @@ export interface Inputs {
   readonly base: Model
   readonly adapters: readonly WeightedAdapter[]
   readonly combine: CombineRule
+  /** For a base that is a GGUF: by what names adapters found its tensors; undefined where none needs them. */
+  readonly backwards?: Backwards | undefined
   /** Set when the tokenizer is not the base's. */
   readonly tokenizer: TokenizerFiles | undefined
   /** The prompt style that a LitGPT adapter was trained with, for a LitGPT base. */
@@ -53,23 +53,32 @@ export async function openInputs(basePath: string, adapters: readonly AdapterOpt
   if (own.size === 0 && named.gguf === undefined) refuseFactorsInBase(named.tensors, named.label)
   const base = own.size === 0 ? named : withoutFactors(named)
   const quantized = await openQuantizedBase(base)
-  const known = adapters.length > 0 && base.gguf !== undefined ? knownToAdapters(base, base.gguf) : plainTensors(base, quantized)
   const bound: ResolveOptions = { ...options, config: base.config, part: base.component?.name, ggufNames: () => ggufNamesOf(base) }
-  const all: WeightedAdapter[] = []
-  for (const one of opened) {
-    if (base.gguf !== undefined && one.file.ggufArchitecture === undefined) backwardsOf(base, base.gguf) // refuses what only GGUF adapters can name
-    const file = await inKnownState(one, { base, isBase: own.has(one), isQuantized: quantized !== undefined, bound }, options)
-    all.push({ adapter: { ...bindAdapter(file, known, bound), label: one.path }, weight: one.weight, digest: one.digest })
+  const ready: OpenedAdapter[] = []
+  for (const one of opened)
+    ready.push({ ...one, file: await inKnownState(one, { base, isBase: own.has(one), isQuantized: quantized !== undefined, bound }, options) })
+  const bind = ({ file, path, weight, digest }: OpenedAdapter, known: ReadonlyMap<string, TensorInfo>, more: ResolveOptions = {}): WeightedAdapter => {
+    const adapter = bindAdapter(file, known, { ...bound, ...more })
+    return { adapter: { ...adapter, label: path }, weight, digest }
   }
-  const weighted = options.likePeft === true ? weightsLikePeft(all, combine) : all
-  if (base.gguf !== undefined) return { base, adapters: weighted, combine, tokenizer: undefined, decisions: [], warnings: [], consulted }
+  if (base.gguf !== undefined) {
+    const inGguf = bindToGguf(base, base.gguf, ready, bind)
+    const { backwards } = inGguf
+    return { base, backwards, adapters: weighted(inGguf.bound, options, combine), combine, tokenizer: undefined, decisions: [], warnings: [], consulted }
+  }
+  const known = plainTensors(base, quantized)
+  const all = weighted(
+    ready.map((one) => bind(one, known)),
+    options,
+    combine,
+  )
   const folders = opened.map(({ folder }) => folder)
-  const treated = await treatedBase(base, quantized, { kind, adapters: weighted, folders, dequantize: options.dequantizeBase ?? false })
+  const treated = await treatedBase(base, quantized, { kind, adapters: all, folders, dequantize: options.dequantizeBase ?? false })
   const chosen = await chooseTokenizer(treated.base, folders, options.tokenizer)
   const styled = base.litgpt === true ? folders.find((folder) => folder.has(PROMPT_STYLE)) : undefined
   const promptStyle = styled && { folder: styled, names: [PROMPT_STYLE] }
   const decisions = [...treated.decisions, ...chosen.decisions]
-  return { ...treated, adapters: weighted, combine, tokenizer: chosen.tokenizer, promptStyle, decisions, consulted }
+  return { ...treated, adapters: all, combine, tokenizer: chosen.tokenizer, promptStyle, decisions, consulted }
 }
 
 /** An adapter as the user gave it, not yet bound to a base. */
@@ -156,20 +165,22 @@ async function openBase(path: string, adapters: readonly AdapterOption[]): Promi
   return openModel(path, { prefersLitGpt: adapters.some((adapter) => adapter.path.endsWith('.pth.lora') || existsSync(join(adapter.path, LITGPT_LORA))) })
 }
 
-/** The tensors of a GGUF as adapters know them: under their Hugging Face names, where they have one. What blocks they are stored in is not the adapters' business. */
-function knownToAdapters({ tensors, label }: Model, gguf: GgufFacts): ReadonlyMap<string, TensorInfo> {
-  const backwards = knownBackwards(textOf(gguf.keyValues, 'general.architecture') ?? '', gguf.keyValues, label)
-  const known = new Map<string, TensorInfo>()
-  for (const tensor of tensors.values()) {
-    const name = backwards?.(tensor)?.name ?? tensor.name
-    known.set(name, { ...tensor, name, dtype: isReadableType(tensor.dtype) ? 'F32' : tensor.dtype })
-  }
-  return known
+function weighted(adapters: readonly WeightedAdapter[], { likePeft }: CommonOptions, combine: CombineRule): readonly WeightedAdapter[] {
+  return likePeft === true ? weightsLikePeft(adapters, combine) : adapters
 }
 
-/** @throws UnsupportedError when the architecture is not in the table */
-function backwardsOf({ label }: Model, gguf: GgufFacts): Backwards {
-  return readBackwards(textOf(gguf.keyValues, 'general.architecture') ?? '', gguf.keyValues, label)
+/** Adapters that are GGUFs themselves need no table of architectures. @throws UnsupportedError when it lacks one that another needs */
+function bindToGguf(
+  base: Model,
+  gguf: GgufFacts,
+  opened: readonly OpenedAdapter[],
+  bind: (one: OpenedAdapter, known: ReadonlyMap<string, TensorInfo>, more?: ResolveOptions) => WeightedAdapter,
+): { bound: readonly WeightedAdapter[]; backwards: Backwards | undefined } {
+  const stored = tensorsByGgufName(base)
+  if (opened.every(({ file }) => file.ggufArchitecture !== undefined)) return { bound: opened.map((one) => bind(one, stored)), backwards: undefined }
+  return boundBackwards(base, gguf, (known, { modelTypes }) =>
+    opened.map((one) => (one.file.ggufArchitecture === undefined ? bind(one, known, { modelTypes }) : bind(one, stored))),
+  )
 }
 
 /** An adapter is a folder; who names a weights file means the folder it lies in, and that file. */

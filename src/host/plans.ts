@@ -96,10 +96,15 @@ function recordedMerge(options: MergeOptions): Plan['options'] {
 export async function planGguf(options: GgufOptions): Promise<Plan> {
   if (options.vocabOnly === true && options.noVocab === true) throw new UsageError('--vocab-only and --no-vocab exclude each other.')
   const kind = options.vocabOnly === true ? 'vocabulary' : 'convert'
-  const { base, adapters, combine, tokenizer, decisions, warnings, consulted } = await openInputs(options.model, options.adapters ?? [], kind, options)
+  const { base, adapters, backwards, combine, tokenizer, decisions, warnings, consulted } = await openInputs(
+    options.model,
+    options.adapters ?? [],
+    kind,
+    options,
+  )
   const output = outputPlace(options)
   const quantize = await openQuantization(options.quantize)
-  if (base.gguf !== undefined) return planFromGguf(options, { base: { ...base, gguf: base.gguf }, adapters, combine, quantize, consulted })
+  if (base.gguf !== undefined) return planFromGguf(options, { base: { ...base, gguf: base.gguf }, adapters, backwards, combine, quantize, consulted })
   if (options.outtype === 'copy') throw new UsageError('--outtype copy is for GGUF files; a folder is converted: name a type, or auto.')
   if (options.keepSplit === true) throw new UsageError('--keep-split is for GGUF files; for a folder say --split-max-size or --split-max-tensors.')
   const plan = await planGgufPure({
@@ -150,13 +155,13 @@ async function descriptorsOf(paths: readonly (string | undefined)[]): Promise<By
   return Promise.all(paths.flatMap((path) => (path === undefined ? [] : [openFile(path).then(({ descriptor }) => descriptor)])))
 }
 
-interface OpenedGguf extends Pick<RegGufRequest, 'base' | 'adapters' | 'combine'> {
+interface OpenedGguf extends Pick<RegGufRequest, 'base' | 'adapters' | 'backwards' | 'combine'> {
   readonly quantize: Omit<QuantizeRequest, 'fileType'>
   readonly consulted: ReadonlySet<ByteDescriptor>
 }
 
 /** The same from a GGUF: what is derived from a folder is in its metadata already. */
-async function planFromGguf(options: GgufOptions, { base, adapters, combine, quantize, consulted }: OpenedGguf): Promise<Plan> {
+async function planFromGguf(options: GgufOptions, { base, adapters, backwards, combine, quantize, consulted }: OpenedGguf): Promise<Plan> {
   refuseFolderOptions(options)
   refuseTypeOptions(options, quantize)
   if (options.outtype === 'auto') throw new UsageError('--outtype auto is for folders; leave it out to keep every tensor’s type, or name a type.')
@@ -167,6 +172,7 @@ async function planFromGguf(options: GgufOptions, { base, adapters, combine, qua
   const plan = await planRegguf({
     base,
     adapters,
+    backwards,
     combine,
     quantize: options.outtype === undefined ? undefined : { ...quantize, fileType: options.outtype },
     output,

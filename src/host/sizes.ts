@@ -34,7 +34,7 @@ export interface MeasuredSizes extends Sizes {
 export async function ggufSizes(options: GgufOptions, measure: boolean): Promise<MeasuredSizes> {
   const { outtype } = options
   if (outtype === 'copy') throw new UsageError('--sizes tells of types; copy has none of its own.')
-  const { base, adapters, combine, tokenizer } = await openInputs(options.model, options.adapters ?? [], 'convert', options)
+  const { base, adapters, backwards, combine, tokenizer } = await openInputs(options.model, options.adapters ?? [], 'convert', options)
   const quantize = await openQuantization(options.quantize)
   const fileTypes = outtype === undefined || outtype === 'auto' ? undefined : [outtype]
   let request: SizesRequest
@@ -56,7 +56,7 @@ export async function ggufSizes(options: GgufOptions, measure: boolean): Promise
       draft: (fileType, more) => draftGguf(source, fileType, { ...quantize, options: { ...quantize.options, ...more } }),
     }
   } else {
-    request = { ...sizesOfGguf({ base: { ...base, gguf: base.gguf }, adapters, combine }, quantize), fileTypes }
+    request = { ...sizesOfGguf({ base: { ...base, gguf: base.gguf }, adapters, backwards, combine }, quantize), fileTypes }
   }
   const sizes = planSizes(request)
   return { ...sizes, errors: measure ? measureAll(sizes, request) : undefined }

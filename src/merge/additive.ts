@@ -25,12 +25,12 @@ export interface Context {
 }
 
 export const ADDITIVE: { readonly [V in AdditiveDelta['variant']]: (delta: Of<V>, context: Context) => RowProgram } = {
-  lora: ({ B, A, rowsOfB, rowsOfA, rowOrders = [] }, { scale }) => {
+  lora: ({ B, A, rowsOfB, rowsOfA, lay = asIs }, { scale }) => {
     const times = (matrix: MatrixView, rows: MatrixView | undefined): RowProgram =>
       rows === undefined ? view(matrix) : { op: 'multiply', left: view(matrix), right: view(rows) }
     const isPlain = rowsOfB === undefined && rowsOfA === undefined
     const product: RowProgram = isPlain ? lowRank({ B, A }, scale) : { op: 'product', B: times(B, rowsOfB), A: times(A, rowsOfA), scale }
-    return rowOrders.reduce<RowProgram>((input, { shape, order }) => ({ op: 'permuteRows', input, shape, order }), product)
+    return lay(product)
   },
   sum: ({ value }, { scale }) => scaled(factor(value), scale),
   modulate: ({ by, span }, { scale, base }) => {
@@ -46,7 +46,7 @@ export const ADDITIVE: { readonly [V in AdditiveDelta['variant']]: (delta: Of<V>
     const first = factor(left)
     return scaled(stack(right.map((one) => ({ op: 'kron', left: first, right: factor(one) }))), scale)
   },
-  experts: ({ parts }, { scale }) => stack(parts.map((part) => lowRank(part, scale))),
+  experts: ({ parts, lay = asIs }, { scale }) => lay(stack(parts.map((part) => lowRank(part, scale)))),
   grouped: ({ along, parts }, { scale, base }) => {
     const { rows, cols } = programShape(base)
     const programs = parts.map((part) => {
@@ -87,6 +87,10 @@ export const ADDITIVE: { readonly [V in AdditiveDelta['variant']]: (delta: Of<V>
   glora,
   deft,
   peanut,
+}
+
+function asIs(product: RowProgram): RowProgram {
+  return product
 }
 
 function miss({ value }: MissDelta, { scale, base }: Context): RowProgram {

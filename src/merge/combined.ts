@@ -84,5 +84,5 @@ function plainLoras(deltas: readonly WeightedDelta[], { method }: CombineRule): 
 
 function isPlainLora(one: WeightedDelta): one is WeightedLora {
   const { delta } = one
-  return delta.variant === 'lora' && [delta.rowsOfB, delta.rowsOfA, delta.seenAs, delta.rows, delta.part, delta.rowOrders].every((part) => part === undefined)
+  return delta.variant === 'lora' && [delta.rowsOfB, delta.rowsOfA, delta.seenAs, delta.rows, delta.part, delta.lay].every((part) => part === undefined)
 }

@@ -18,6 +18,7 @@ import { combined } from '../merge/combined.js'
 import { combineAdapters, rankLeft, type WeightedAdapter } from '../merge/combine.js'
 import { describeRule, SUM, type CombineRule } from '../merge/combine-rule.js'
 import { effectiveScale, mergedProgram, type WeightedDelta } from '../merge/variants.js'
+import { ggufMerge, type GgufMerge, type MergedRows } from './merged-gguf.js'
 import type { AppliedDelta, PlannedAdapter } from './plan.js'
 
 /** One tensor of the base, merged. */
@@ -70,22 +71,26 @@ export function mergeModel(model: Model, given: readonly WeightedAdapter[], { ba
       adapters.some(({ adapter }) => (adapter.untied?.size ?? 0) > 0),
     )
   const original = originalTensors(model, backwards)
+  const merged = (base: RowProgram, own: readonly WeightedDelta[]): RowProgram => mergedProgram(base, combined(own, rule, rank), original)
+  const merge =
+    model.gguf === undefined
+      ? (base: TensorInfo): MergedRows => {
+          const own = deltas.get(base.name) ?? []
+          return { program: merged(storedProgram(model, base, origins.get(base.name) ?? base.name), own), own }
+        }
+      : ggufMerge({ tensors: model.tensors, backwards, ...byNames(deltas, adapters), merged })
   const tensors = new Map<string, MergedTensor>()
   const unused = new Set(deltas.keys())
   for (const base of inFileOrder(model, untied)) {
     const { name } = base
-    const back = backwards?.(base)
-    const own = deltas.get(back?.name ?? name) ?? []
-    unused.delete(back?.name ?? name)
+    const { program, own } = merge(base)
+    for (const one of [name, ...(backwards?.units.get(name)?.sources ?? []).map((source) => source.name)]) unused.delete(one)
     if (own.length > 0 && !isReadableType(base.dtype)) {
       throw new UnsupportedError(`is ${base.dtype}, which cannot be merged into. Use the 16-bit model that this one was made from.`, {
         file: base.source.name,
         tensor: name,
       })
     }
-    const read = storedProgram(model, base, origins.get(name) ?? name)
-    const changes = combined(own, rule, rank)
-    const program = own.length > 0 && back !== undefined ? back.toGguf(mergedProgram(back.original, changes, original)) : mergedProgram(read, changes, original)
     tensors.set(name, { base: resized(base, program), program, applied: own.map(appliedDelta) })
   }
   if (unused.size > 0) throw new InternalError(`no tensor of the base takes what adapters change in ${nameList([...unused])}`, { file: model.label })
@@ -109,6 +114,15 @@ export function mergeModel(model: Model, given: readonly WeightedAdapter[], { ba
   }
 }
 
+/** Changes by names in the checkpoint, and those of adapters in GGUF. */
+function byNames(deltas: ReadonlyMap<string, readonly WeightedDelta[]>, adapters: readonly WeightedAdapter[]): Pick<GgufMerge, 'deltas' | 'fileDeltas'> {
+  const chosen = (inFile: boolean): Map<string, readonly WeightedDelta[]> => {
+    const own = [...deltas].map(([name, all]) => [name, all.filter((one) => (adapters[one.adapter]?.adapter.hasGgufNames === true) === inFile)] as const)
+    return new Map(own.filter(([, all]) => all.length > 0))
+  }
+  return { deltas: chosen(false), fileDeltas: chosen(true) }
+}
+
 /** A tensor's own values. @param origin  its name, or that of the tensor that it was shared with */
 function storedProgram({ dequantized }: Model, tensor: TensorInfo, origin: string): RowProgram {
   return dequantized?.programs.get(origin) ?? { op: 'read', tensor }
@@ -118,11 +132,9 @@ function storedProgram({ dequantized }: Model, tensor: TensorInfo, origin: strin
 function originalTensors(model: Model, backwards: Backwards | undefined): (name: string) => RowProgram {
   const { tensors, label } = model
   return (name) => {
-    for (const tensor of backwards === undefined ? [] : tensors.values()) {
-      const back = backwards?.(tensor)
-      if (back?.name === name) return back.original
-    }
-    const tensor = backwards === undefined ? tensors.get(name) : undefined
+    const before = backwards?.tensors.get(name)
+    if (before?.unit.changesValues === false) return before.original
+    const tensor = tensors.get(name)
     if (tensor === undefined) throw new InternalError(`no tensor of the base is ${name}`, { file: label })
     return storedProgram(model, tensor, name)
   }
@@ -174,7 +186,7 @@ function untiedOrigins(
 function checkGguf({ tensors, label }: Model, deltas: ReadonlyMap<string, readonly WeightedDelta[]>, unties: boolean): void {
   const sharesOutput = !tensors.has('output.weight')
   for (const [name, own] of deltas) {
-    const differs = unties || (sharesOutput && isEmbedding(name) && own.some(({ delta }) => delta.keepsTie !== true))
+    const differs = unties || (sharesOutput && (isEmbedding(name) || name === 'token_embd.weight') && own.some(({ delta }) => delta.keepsTie !== true))
     const replaced = own.find(({ delta }) => delta.variant === 'replace')
     if (!differs && replaced === undefined) continue
     const what = differs ? 'makes output and embedding differ, which this file shares' : `replaces ${name} as a whole`

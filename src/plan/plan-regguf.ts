@@ -4,7 +4,7 @@
  * Without a type every tensor keeps its own: the touched ones are dequantized, merged and encoded again, all other bytes,
  * the order of tensors and every key-value stay as they are. With one the file is made by llama-quantize's rules.
  */
-import { knownBackwards, readBackwards, type Backwards } from '../architectures/backwards.js'
+import type { Backwards } from '../architectures/backwards.js'
 import { isEncodedType, isReadableType } from '../core/arithmetic.js'
 import { UnsupportedError } from '../core/errors.js'
 import { textOf, type KeyValue } from '../core/key-value.js'
@@ -26,6 +26,8 @@ import type { SizesRequest } from './sizes.js'
 export interface RegGufRequest {
   readonly base: Model & { readonly gguf: GgufFacts }
   readonly adapters: readonly WeightedAdapter[]
+  /** By what names adapters found the base's tensors; undefined when by their own. */
+  readonly backwards: Backwards | undefined
   /** How several adapters become one change; unless given their sum. */
   readonly combine?: CombineRule | undefined
   /** Undefined: every tensor keeps its type. */
@@ -46,7 +48,7 @@ export interface RegGufRequest {
 export async function planRegguf(request: RegGufRequest): Promise<Plan> {
   const { base, quantize } = request
   const architecture = textOf(base.gguf.keyValues, 'general.architecture') ?? ''
-  const merged = mergeModel(base, request.adapters, { backwards: backwardsFor(base, request.adapters), combine: request.combine })
+  const merged = mergeModel(base, request.adapters, request)
   const stored = draftsOf(merged, base.gguf)
   const { parts } = base.gguf
   const keepSplit = request.keepSplit === true && parts.length > 1
@@ -98,22 +100,15 @@ export async function planRegguf(request: RegGufRequest): Promise<Plan> {
 
 /** What {@link planSizes} wants to know of a GGUF. @throws ToolkitError */
 export function sizesOfGguf(
-  { base, adapters, combine }: Pick<RegGufRequest, 'base' | 'adapters' | 'combine'>,
+  { base, adapters, backwards, combine }: Pick<RegGufRequest, 'base' | 'adapters' | 'backwards' | 'combine'>,
   quantize: Omit<QuantizeRequest, 'fileType'>,
 ): SizesRequest {
   const { keyValues, alignment } = base.gguf
   const architecture = textOf(keyValues, 'general.architecture') ?? ''
-  const drafts = draftsOf(mergeModel(base, adapters, { backwards: backwardsFor(base, adapters), combine }), base.gguf)
+  const drafts = draftsOf(mergeModel(base, adapters, { backwards, combine }), base.gguf)
   const draft: SizesRequest['draft'] = (fileType, more) =>
     quantizeStage(drafts, keyValues, architecture, { ...quantize, file: base.label, fileType, options: { ...quantize.options, ...more } })
   return { architecture, alignment, draft }
-}
-
-/** How adapters find the tensors of a GGUF; those that are GGUFs themselves need no table. @throws UnsupportedError */
-function backwardsFor({ gguf, label }: RegGufRequest['base'], adapters: readonly WeightedAdapter[]): Backwards | undefined {
-  const architecture = textOf(gguf.keyValues, 'general.architecture') ?? ''
-  const needsTable = adapters.some(({ adapter }) => adapter.hasGgufNames !== true)
-  return (needsTable ? readBackwards : knownBackwards)(architecture, gguf.keyValues, label)
 }
 
 function draftsOf({ tensors }: MergedModel, { parts }: GgufFacts): GgufDraft[] {

@@ -8,9 +8,6 @@ import { readGguf } from './gguf-file.js'
 /** Why an adapter that fits the folder may be refused for the GGUF of it: the file has no name for the tensor, or shares one that would differ. */
 const NOT_INTO_GGUF = /merge into the folder/
 
-/** Cases whose GGUFs hold matrices turned, stacked or put together, so that adapters may not be found in them: the folder takes them. THE list: empty it as this is lifted. */
-const HELD_OTHERWISE = /^(?:gpt2|bloom|falcon|mixtral|qwen3moe|gptoss)_/
-
 type Asked = Pick<GgufOptions, 'outtype' | 'pre' | 'noVocab' | 'modelName'>
 
 /** The bytes of a GGUF. */
@@ -49,10 +46,10 @@ export async function assertOnePass(root: string, base: string, adapters: readon
 }
 
 /** Fails unless the same adapters go into the GGUF of the base too, each tensor with the same bytes, or are refused for one of the reasons above. */
-export async function assertIntoGguf(root: string, name: string, base: string, adapters: readonly AdapterOption[], fused: string): Promise<void> {
+export async function assertIntoGguf(root: string, base: string, adapters: readonly AdapterOption[], fused: string): Promise<void> {
   const path = join(root, 'into.gguf')
   const refusal = await refusalOf(ggufOf(base, adapters, path, { outtype: 'f32' }))
-  if (refusal !== undefined) return assert.ok(NOT_INTO_GGUF.test(refusal.message) || HELD_OTHERWISE.test(name), refusal.message)
+  if (refusal !== undefined) return assert.ok(NOT_INTO_GGUF.test(refusal.message), refusal.message)
   const ours = new Map((await readGguf(path)).tensors.map((tensor) => [tensor.name, tensor]))
   for (const { name: tensor, bytes } of (await readGguf(fused)).tensors) {
     const own = ours.get(tensor)
