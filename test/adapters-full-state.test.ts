@@ -6,8 +6,9 @@ import { describe, it, type TestContext } from 'node:test'
 import { MismatchError, UnsupportedError, UsageError } from '../src/core/errors.js'
 import { execute, planGguf, planMerge, type MergeOptions, type Plan } from '../src/index.js'
 import { assertNear, matrix, plus, rowsFrom, seeded, tensorOf, times, turned, zeros, type Matrix } from './support/dense.js'
+import { readGguf } from './support/gguf-file.js'
 import { FIXTURES, GOLDEN, SKIP_WITHOUT_GOLDEN } from './support/paths.js'
-import { readSafetensors, valuesOf, writeSafetensors, type PlainTensor } from './support/plain-tensors.js'
+import { readSafetensors, valuesOf, type PlainTensor } from './support/plain-tensors.js'
 import { runCli } from './support/run-cli.js'
 import { packed } from './support/straight-math.js'
 import { modulesOf, writeSideFiles } from './support/tiny-models.js'
@@ -327,7 +328,8 @@ describe('a full state dict of loralib that is its own base', () => {
 })
 
 describe('a full state dict of a language model', () => {
-  const MODULES = modulesOf(readSafetensors(join(FIXTURES, 'tiny-story')), /\.(?:q_proj|v_proj|down_proj)\.weight$/)
+  const STORY = join(FIXTURES, 'tiny-story')
+  const MODULES = modulesOf(readSafetensors(STORY), /\.(?:q_proj|v_proj|down_proj)\.weight$/)
 
   /** The example model with factors on some modules, as torch saves it: the output has the embedding's bytes, where it shares them. */
   async function storyIn(folder: string, mode: 'train' | 'eval'): Promise<string> {
@@ -336,7 +338,7 @@ describe('a full state dict of a language model', () => {
       [`${module}.lora_B`, tensorOf(seeded(2 * i + 2, rows, 4, 0.05))],
     ])
     const lora = writeTorchFile(join(folder, 'lora.pt'), Object.fromEntries(factors))
-    const asked = { base: join(FIXTURES, 'tiny-story'), alpha: 8, fanInFanOut: false, receipt: false } as const
+    const asked = { base: STORY, alpha: 8, fanInFanOut: false, receipt: false } as const
     const out = join(folder, 'merged.safetensors')
     await execute(await planMerge({ ...asked, adapters: [{ path: lora, weight: mode === 'eval' ? 1 : 0 }], out, dtype: 'F32' }), { force: true })
     const path = join(folder, `${mode}.pt`)
@@ -352,7 +354,7 @@ describe('a full state dict of a language model', () => {
   for (const mode of ['train', 'eval'] as const) {
     it(`saved in ${mode} mode goes into a GGUF in one pass, with the bytes of the way through an f32 folder`, async (t) => {
       const folder = workspace(t, 'full-state-gguf')
-      const [path, base] = [await storyIn(folder, mode), join(FIXTURES, 'tiny-story')]
+      const [path, base] = [await storyIn(folder, mode), STORY]
       const asked = { alpha: 8, fanInFanOut: false, receipt: false } as const
       const plan = await planMerge({ ...asked, base, adapters: [{ path }], out: join(folder, 'steps'), dtype: 'F32' })
       await execute(plan)
@@ -373,7 +375,7 @@ describe('a full state dict of a language model', () => {
     const folder = workspace(t, 'full-state-folder')
     const path = await storyIn(folder, 'eval')
     const model = writeSideFiles(join(folder, 'model'), { 'pytorch_model.bin': readFileSync(path) })
-    for (const file of readdirSync(join(FIXTURES, 'tiny-story')))
+    for (const file of readdirSync(STORY))
       if (!file.includes('safetensors')) writeSideFiles(model, { [file]: readFileSync(join(FIXTURES, 'tiny-story', file)) })
     const gguf = { outtype: 'f32', modelfile: false, receipt: false } as const
     await assert.rejects(
@@ -382,8 +384,18 @@ describe('a full state dict of a language model', () => {
     )
     const adapters = [{ path: join(model, 'pytorch_model.bin') }]
     await execute(await planGguf({ ...gguf, model, adapters, state: 'eval', outfile: join(folder, 'own.gguf') }))
-    writeSafetensors(join(folder, 'plain.safetensors'), Object.fromEntries(readSafetensors(join(folder, 'merged.safetensors'))))
-    assert.ok(existsSync(join(folder, 'own.gguf')))
+    await execute(
+      await planGguf({
+        ...gguf,
+        model: STORY,
+        adapters: [{ path: join(folder, 'lora.pt') }],
+        alpha: 8,
+        fanInFanOut: false,
+        outfile: join(folder, 'factors.gguf'),
+      }),
+    )
+    const [own, factors] = [await readGguf(join(folder, 'own.gguf')), await readGguf(join(folder, 'factors.gguf'))]
+    for (const { name, bytes } of factors.tensors) assert.ok(Buffer.from(own.tensor(name).bytes).equals(bytes), name)
   })
 })
 

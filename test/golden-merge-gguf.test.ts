@@ -7,8 +7,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { execute, planMerge, type AdapterOption } from '../src/index.js'
-import { openModel } from '../src/sources/model.js'
-import { assertIntoGguf, assertOnePass, ggufOf, refusalOf } from './support/one-pass.js'
+import { assertIntoGguf, assertOnePass, ggufOf, linearsOf, refusalOf } from './support/one-pass.js'
 import { FIXTURES, GOLDEN, SKIP_WITHOUT_GOLDEN } from './support/paths.js'
 import { writeAdapter } from './support/tiny-models.js'
 import { workspace } from './support/workspace.js'
@@ -44,20 +43,6 @@ function checkCase(folder: string, name: string): void {
 
 function checkCases(root: string): void {
   for (const name of readdirSync(root)) if (existsSync(join(root, name, 'base', 'config.json'))) checkCase(join(root, name), name)
-}
-
-/** Tables that are looked up, which are no linear layers. */
-const EMBEDDING = /(?:^|\.)(?:embed_tokens(?:_per_layer)?|word_embeddings|tok_embeddings|embed_in|wte|wpe)\.weight$/
-
-/** Paths of a base's linear layers -> [out, in]. */
-async function linearsOf(base: string, isStoredTurned: boolean): Promise<Record<string, [number, number]>> {
-  const modules: Record<string, [number, number]> = {}
-  for (const [name, { shape, dtype }] of (await openModel(base)).tensors) {
-    const [rows = 0, cols = 0] = shape
-    if (shape.length !== 2 || !name.endsWith('.weight') || EMBEDDING.test(name) || !/^(?:F32|F16|BF16)$/.test(dtype)) continue
-    modules[name.slice(0, -'.weight'.length)] = isStoredTurned ? [cols, rows] : [rows, cols]
-  }
-  return modules
 }
 
 function checkBases(root: string): void {

@@ -348,6 +348,28 @@ describe('the files beside the weights', () => {
     assert.deepEqual(filesBelow(out), [...Object.keys(KEPT), 'config.json', 'model.safetensors', RECEIPT].toSorted())
   })
 
+  it('are those of the modules too that make vectors of a model: their folders are copied with their weights', async (t) => {
+    const { folder, base, adapter } = smallBase(t)
+    const modules = ['', '1_Pooling', '2_Dense/', '3_Normalize', '../elsewhere', '.'].map((path, idx) => ({
+      idx,
+      name: String(idx),
+      path,
+      type: 'sentence_transformers.models.X',
+    }))
+    const kept = {
+      '1_Pooling/config.json': '{"pooling_mode_mean_tokens": true}',
+      '2_Dense/config.json': '{}',
+      '2_Dense/model.safetensors': 'weights',
+      '2_Dense/notes.txt': 'x',
+    }
+    writeSideFiles(base, { 'modules.json': modules, ...kept, '../elsewhere/config.json': '{}' })
+    const out = join(folder, 'out')
+    await merge({ base, adapters: [{ path: adapter }], out })
+    const { '2_Dense/notes.txt': _notes, ...copied } = kept
+    for (const [name, text] of Object.entries(copied)) assert.equal(readFileSync(join(out, name), 'utf8'), text, name)
+    assert.deepEqual(filesBelow(out), [...Object.keys(copied), 'modules.json', 'config.json', 'model.safetensors', RECEIPT].toSorted())
+  })
+
   it('of the example: all but weights and index', async (t) => {
     const out = join(workspace(t, 'side'), 'out')
     await merge({ base: STORY, adapters: [{ path: LOG }], out })

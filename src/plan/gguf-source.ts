@@ -33,7 +33,7 @@ import { tokenTables, type TokenTables } from '../tokenizers/token-tables.js'
 import type { GgufDraft } from './gguf-layout.js'
 import { identityOf } from './identity.js'
 import { changedConfig, inNameOrder, mergeModel, type MergedModel } from './merged-tensors.js'
-import { sentencePooling } from './sentence-pooling.js'
+import { sentencePooling } from './sentence-modules.js'
 import { readSmall } from './small-tensors.js'
 import { quantizeStage, type QuantizedFile, type QuantizeRequest } from './quantize-stage.js'
 

@@ -16,6 +16,7 @@ import { withIdentity } from './identity.js'
 import { mergeDecisions, mergeModel, mergeWarnings, type ConfigChanges, type MergedTensor } from './merged-tensors.js'
 import type { Plan, PlannedFile, PlannedTensor, SideFile, TensorProgram } from './plan.js'
 import { cutShards, type PlannedShard } from './shards.js'
+import { sentenceModuleFiles } from './sentence-modules.js'
 import { copiedFiles, mergedConfig, type TokenizerFiles } from './side-files.js'
 import { tileSize } from './tiles.js'
 import { outputNames } from './weight-names.js'
@@ -175,6 +176,7 @@ async function sideFiles(
   const written = new Set([...files.map(({ name }) => name), ...(receipt === undefined ? [] : [receipt]), 'config.json', ...outdated])
   const others = [tokenizer, promptStyle].flatMap((one) => one ?? [])
   const side = await copiedFiles(base.folder, others, written)
+  if (base.folder !== undefined) side.push(...(await sentenceModuleFiles(base.folder)))
   if (base.folder !== undefined && base.config !== undefined)
     side.push(await mergedConfig(base.folder, { dtype, changes, removed: base.dequantized?.configFields ?? [] }))
   if (files.length > 1 && base.litgpt !== true)

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { execute, planGguf, planMerge, ToolkitError, type AdapterOption, type GgufOptions } from '../../src/index.js'
+import { openModel } from '../../src/sources/model.js'
 import { readGguf } from './gguf-file.js'
 
 /** Why an adapter that fits the folder may be refused for the GGUF of it: the file has no name for the tensor, or shares one that would differ. */
@@ -56,4 +57,18 @@ export async function assertIntoGguf(root: string, base: string, adapters: reado
     assert.ok(own, tensor)
     assertSameBytes(own.bytes, bytes, `${tensor} in the GGUF of the base`)
   }
+}
+
+/** Tables that are looked up, which are no linear layers. */
+const EMBEDDING = /(?:^|\.)(?:embed_tokens(?:_per_layer)?|word_embeddings|tok_embeddings|embed_in|wte|wpe)\.weight$/
+
+/** Paths of a base's linear layers -> [out, in]. */
+export async function linearsOf(base: string, isStoredTurned = false): Promise<Record<string, [number, number]>> {
+  const modules: Record<string, [number, number]> = {}
+  for (const [name, { shape, dtype }] of (await openModel(base)).tensors) {
+    const [rows = 0, cols = 0] = shape
+    if (shape.length !== 2 || !name.endsWith('.weight') || EMBEDDING.test(name) || !/^(?:F32|F16|BF16)$/.test(dtype)) continue
+    modules[name.slice(0, -'.weight'.length)] = isStoredTurned ? [cols, rows] : [rows, cols]
+  }
+  return modules
 }

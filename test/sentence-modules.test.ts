@@ -5,7 +5,7 @@ import { UnsupportedError, FormatError } from '../src/core/errors.js'
 import { architectureKeyValues, readHparams } from '../src/architectures/convert.js'
 import { findArchitecture } from '../src/architectures/registry.js'
 import { parseJsonObject } from '../src/core/json.js'
-import { sentencePooling } from '../src/plan/sentence-pooling.js'
+import { sentencePooling } from '../src/plan/sentence-modules.js'
 import { memoryFolder } from './support/memory-folder.js'
 
 const MODULES = JSON.stringify([
