@@ -173,7 +173,7 @@ describe('a run that is cancelled', () => {
 })
 
 describe('a worker that fails', () => {
-  /** Runs two workers in a process of its own; in the workers the third call of a function of Node does something else. */
+  /** Runs two threads in a process of its own; in the one that is a worker the third call of a function of Node does something else. */
   function run(
     t: TestContext,
     [module, name]: readonly ['fs', 'writeSync' | 'readSync'] | readonly ['crypto', 'createHash'],
@@ -185,6 +185,7 @@ describe('a worker that fails', () => {
     writeFileSync(
       preload,
       `import module from 'node:${module}'
+      import crypto from 'node:crypto'
       import { syncBuiltinESMExports } from 'node:module'
       import { isMainThread } from 'node:worker_threads'
       if (!isMainThread) {
@@ -194,8 +195,15 @@ describe('a worker that fails', () => {
           if (--left >= 0) return real(...args)
           ${instead}
         }
-        syncBuiltinESMExports()
-      }`,
+      } else {
+        // so slow that the worker gets tiles
+        const real = crypto.createHash
+        crypto.createHash = (...args) => {
+          Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 50)
+          return real(...args)
+        }
+      }
+      syncBuiltinESMExports()`,
     )
     const file = (name: string): string => JSON.stringify(new URL(name, import.meta.url).href)
     const script = `import { statSync, writeFileSync } from 'node:fs'

@@ -10,12 +10,12 @@ import type { Plan, PlannedTensor } from '../plan/plan.js'
 import { tileCount } from '../plan/tiles.js'
 
 // measured on Node 20 (docs/performance.md): the process with our modules, and what one more worker thread costs
-const PROCESS_BYTES = 70_000_000
-const WORKER_BYTES = 12_000_000
+const PROCESS_BYTES = 64_000_000
+const WORKER_BYTES = 10_500_000
 /** The ends of buffers that are rounded up. */
 const KERNEL_BYTES = 65_536
 
-/** Below this many output bytes the main thread does the work: starting a worker takes about 50 ms. */
+/** Below this many output bytes the main thread works alone: starting a worker takes about 50 ms. */
 const SMALL_JOB_BYTES = 4_194_304
 
 /** How many threads a run gets. @param asked by the user, or undefined for one per core */
@@ -34,7 +34,7 @@ export function expectedPeakBytes(plan: Plan, asked: number | undefined): number
     (sum, { header, pieces = [] }) => pieces.reduce((bytes, piece) => bytes + piece.bytes.byteLength, sum + header.byteLength),
     0,
   )
-  return PROCESS_BYTES + headers * 3 + threads * buffers + (threads === 1 ? WORKER_BYTES / 2 : threads * WORKER_BYTES)
+  return PROCESS_BYTES + headers * 3 + threads * buffers + (threads - 1) * WORKER_BYTES
 }
 
 /**

@@ -1,4 +1,7 @@
-/** Runs the tiles of a job on worker threads, or on the main thread when starting threads would take longer than the work. */
+/**
+ * Runs the tiles of a job on the main thread and on as many worker threads as there are more. The main thread has begun when the others have only
+ * started, and needs no heap of its own; between tiles it lets signals and progress through.
+ */
 import { setImmediate } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
 import { CancelledError, InternalError, revivedError, type PlainError, type ToolkitError } from '../core/errors.js'
@@ -22,18 +25,27 @@ export async function runJob(job: TileJob, threads: number, signal?: AbortSignal
   if (signal?.aborted) throw new CancelledError()
   signal?.addEventListener('abort', stop, { once: true })
   try {
-    if (threads === 1) await runTiles(job, openWorkshop(bufferBytes(job.tensors)), () => setImmediate())
-    else await runWorkers(job, threads)
+    await runThreads(job, threads)
   } finally {
     signal?.removeEventListener('abort', stop)
   }
   if (signal?.aborted) throw new CancelledError()
 }
 
-async function runWorkers(job: TileJob, threads: number): Promise<void> {
-  const results = await Promise.allSettled(Array.from({ length: threads }, () => runWorker(job)))
+async function runThreads(job: TileJob, threads: number): Promise<void> {
+  const workers = Array.from({ length: threads - 1 }, () => runWorker(job))
+  const results = await Promise.allSettled([...workers, runHere(job)])
   const failed = results.find((result) => result.status === 'rejected')
   if (failed !== undefined) throw failed.reason
+}
+
+async function runHere(job: TileJob): Promise<void> {
+  try {
+    await runTiles(job, openWorkshop(bufferBytes(job.tensors)), () => setImmediate())
+  } catch (error) {
+    stopTiles(job)
+    throw error
+  }
 }
 
 function runWorker(job: TileJob): Promise<void> {
