@@ -126,6 +126,13 @@ describe('a file of LyCORIS that cannot be merged', () => {
     ],
     ['mixes two kinds in a module', with_({ [`${Q}.lora_down.weight`]: f32Tensor([1, 8], Array(8).fill(0.1)) }), MismatchError, /has no business with OFT/],
     ['is T-LoRA', with_({ [`${CONV}.lambda_layer`]: f32Tensor([1, 2], [1, 1]) }), UnsupportedError, /lambda_layer": is of T-LoRA/],
+    [
+      'is an OFT of LyCORIS 1',
+      { [`${Q}.oft_diag`]: f32Tensor([2, 2, 2], Array(8).fill(0.1)) },
+      UnsupportedError,
+      /oft_diag": is a rotation as LyCORIS stored it before version 2/,
+    ],
+    ['has a sparse rest', with_({ [`${Q}.bias_indices`]: f32Tensor([1], [0]) }), UnsupportedError, /sparse rest/],
     ['widens the base', with_({ 'diffusion_model.conv_in.reshape_weight': f32Tensor([2], [1, 1]) }), UnsupportedError, /control LoRA/],
     [
       'is IA3 for other outputs',

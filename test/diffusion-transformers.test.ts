@@ -424,6 +424,21 @@ describe('a pipeline of FLUX', () => {
     }
     assertMerged(readSafetensors(join(out, 'text_encoder')), clip, expected(clip, fc, `lora_te1_${flat(fc)}`, [16, 4]))
     assertMerged(readSafetensors(join(out, 'text_encoder_2')), t5, expected(t5, q, `lora_te3_${flat(q)}`, [4, 4]))
+    const some = async (...components: string[]): Promise<string> => {
+      const to = join(folder, components.join())
+      await execute(await planMerge({ base: join(folder, 'flux'), adapters: [{ path: join(folder, 'style.safetensors') }], out: to, components }))
+      return to
+    }
+    const mergedWeights = readFileSync(join(out, 'transformer', 'diffusion_pytorch_model.safetensors'))
+    for (const name of ['transformer', 'unet']) {
+      const to = await some(name) // the pipeline's name of it, and the adapter's
+      assert.deepEqual(readFileSync(join(to, 'transformer', 'diffusion_pytorch_model.safetensors')), mergedWeights)
+      for (const other of ['text_encoder', 'text_encoder_2'])
+        assert.deepEqual(readFileSync(join(to, other, 'model.safetensors')), readFileSync(join(folder, 'flux', other, 'model.safetensors')))
+    }
+    const to = await some('text_encoder_2')
+    assert.deepEqual(readFileSync(join(to, 'text_encoder_2', 'model.safetensors')), readFileSync(join(out, 'text_encoder_2', 'model.safetensors')))
+    assert.deepEqual(readFileSync(join(to, 'text_encoder', 'model.safetensors')), readFileSync(join(folder, 'flux', 'text_encoder', 'model.safetensors')))
   })
 })
 

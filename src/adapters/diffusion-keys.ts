@@ -118,7 +118,7 @@ const CLIP_PARTS: ReadonlyMap<string, string> = new Map([
 export function splitDiffusionKey(key: string): DiffusionKey | undefined {
   const parts = key.split('.')
   const at = parts.findLastIndex((part, i) => i > 0 && (MARKERS.has(part) || ENDS_MODULE.test(part)))
-  if (at < 0) return FLAT_PREFIXES.some(([prefix]) => key.startsWith(prefix)) ? modulationKey(parts) : undefined
+  if (at < 0) return startsFlat(key) ? modulationKey(parts) : undefined
   const marker = parts[at] ?? ''
   const role = roleOf(marker, parts.slice(at + 1))
   if (role === undefined) return undefined
@@ -146,9 +146,14 @@ export function looksLikeKohya(keys: readonly string[]): boolean {
 export function looksLikeDiffusion(keys: readonly string[]): boolean {
   return keys.some((key) => {
     if (key.startsWith('base_model.model.')) return false // PEFT, whose config is missing
+    if (startsFlat(key)) return true // also where the rest is unknown, so that it is refused by name
     const split = splitDiffusionKey(key)
     return split !== undefined && (split.component !== undefined || split.isFlattened || OWN_SPELLINGS.test(key) || OF_DENOISERS.test(key))
   })
+}
+
+function startsFlat(key: string): boolean {
+  return FLAT_PREFIXES.some(([prefix]) => key.startsWith(prefix))
 }
 
 function roleOf(marker: string, rest: readonly string[]): DiffusionRole | undefined {

@@ -109,6 +109,16 @@ export const REFUSED_KEYS: readonly RefusedKeys[] = [
     why: 'is of T-LoRA, whose ranks depend on the step of the diffusion, and whose file lacks the factors that training began with: load it with LyCORIS',
   },
   {
+    name: 'OFT of LyCORIS before 2',
+    pattern: /\.oft_diag$/,
+    why: 'is a rotation as LyCORIS stored it before version 2, in a form that later ones do not read: train it again, or load it with the version that made it',
+  },
+  {
+    name: 'sparse rests of extracted adapters',
+    pattern: /\.bias_(?:indices|values|size)$/,
+    why: 'is a sparse rest that LyCORIS left when it extracted the adapter from a model: extract it again without --use_sparse_bias',
+  },
+  {
     name: 'control LoRA',
     pattern: /\.(?:query_norm|key_norm)\.scale$|\.(?:reshape_weight|set_weight)$/,
     why: 'replaces or widens a tensor of the base (control LoRA): load it with ComfyUI or diffusers, which build the changed model',

@@ -69,6 +69,11 @@ function someName(tensors: ReadonlyMap<string, TensorInfo>, pattern: RegExp): bo
   return false
 }
 
+/** Whether two names may be of one model: adapters call every denoiser `unet`, pipelines by their kind. */
+export function isSameModel(one: string, other: string): boolean {
+  return one === other || (DENOISERS.includes(one) && DENOISERS.includes(other))
+}
+
 /**
  * The parts that may be what an adapter calls `component`: those of that name, else others that it may mean.
  * @param isTaken  whether a part is what the adapter calls by another name; then it is not meant

@@ -11,7 +11,7 @@ import type { AdapterFile, AdapterModule } from './adapter-file.js'
 import { bindDiffusionModule } from './bind-diffusion.js'
 import { placeOf } from './factors.js'
 import { PartNames } from './part-names.js'
-import { partsNamed, type BasePart } from './parts.js'
+import { isSameModel, partsNamed, type BasePart } from './parts.js'
 
 export interface ResolvedParts {
   /** In the order of the parts. */
@@ -38,7 +38,7 @@ export function resolveParts(file: AdapterFile, parts: readonly BasePart[], aske
   const takenBy = new Map<BasePart, string>()
   const notes: string[] = []
   for (const group of groups) {
-    if (asked !== undefined && group.component !== undefined && !asked.includes(group.component)) {
+    if (asked !== undefined && group.component !== undefined && !isAsked(group.component, asked, groups)) {
       notes.push(`${group.modules.length} modules of ${group.component} are left out: only ${asked.join(' and ')} was asked for.`)
       continue
     }
@@ -70,8 +70,14 @@ function groupsOf({ modules }: AdapterFile): Group[] {
 function requireAsked({ label }: AdapterFile, groups: readonly Group[], asked: readonly string[] = []): void {
   const known = groups.flatMap(({ component }) => component ?? [])
   if (known.length < groups.length) return // its keys do not say
-  const unknown = asked.filter((component) => !known.includes(component))
+  const unknown = asked.filter((component) => !known.some((one) => isAsked(one, [component], groups)))
   if (unknown.length > 0) throw new UsageError(`holds nothing for ${nameList(unknown)}, only for ${nameList(known)}.`, { file: label })
+}
+
+/** Whether the user means a group of modules, by the adapter's name of its model or by the pipeline's: sd-scripts' third text encoder may be the second. */
+function isAsked(component: string, asked: readonly string[], groups: readonly Group[]): boolean {
+  const isSecond = component === 'text_encoder_3' && groups.every((group) => group.component !== 'text_encoder_2')
+  return asked.some((one) => isSameModel(one, component) || (isSecond && one === 'text_encoder_2'))
 }
 
 /** The one part that a group of modules is for. */

@@ -1,7 +1,7 @@
 /** Plans a merge into a whole diffusion pipeline: opens the models that adapters are for, lists what is copied. */
 import { join } from 'node:path'
 import type { AdapterFile } from '../adapters/adapter-file.js'
-import { DENOISERS, type BasePart } from '../adapters/parts.js'
+import { DENOISERS, isSameModel, type BasePart } from '../adapters/parts.js'
 import { bindToPipeline } from '../adapters/bind-pipeline.js'
 import type { ByteDescriptor } from '../core/bytes.js'
 import { nameList, UsageError } from '../core/errors.js'
@@ -55,7 +55,7 @@ async function openModels(
   consulted: Set<ByteDescriptor>,
 ): Promise<Map<string, Model>> {
   const possible = pipeline.components.filter((name) => isMergeable(name))
-  const unknown = (asked ?? []).filter((name) => !possible.includes(name))
+  const unknown = (asked ?? []).filter((name) => !possible.some((one) => isSameModel(one, name)))
   if (unknown.length > 0) throw new UsageError(`--component ${unknown[0]}: the pipeline has ${nameList(possible)}.`)
   const wanted = possible.filter((name) => adapters.some(({ file }) => mayBeFor(file, name, asked)))
   const models = new Map<string, Model>()
@@ -72,10 +72,8 @@ function mayBeFor({ modules, isOfPipeline }: AdapterFile, name: string, asked: r
   return modules.some(
     ({ component }) =>
       component === undefined ||
-      ((asked === undefined || asked.includes(component)) &&
-        (component === name ||
-          (DENOISERS.includes(component) && DENOISERS.includes(name)) ||
-          component.startsWith('text_encoder') === name.startsWith('text_encoder'))),
+      ((asked === undefined || asked.some((one) => isSameModel(one, component) || isSameModel(one, name))) &&
+        (isSameModel(component, name) || component.startsWith('text_encoder') === name.startsWith('text_encoder'))),
   )
 }
 
