@@ -6,12 +6,13 @@ import { describe, it } from 'node:test'
 import { MismatchError, UnsupportedError, UsageError } from '../src/core/errors.js'
 import { execute, planGguf, planMerge, type AdapterOption, type MergeOptions } from '../src/index.js'
 import { assertClose } from './support/close.js'
+import { ggufLoraOf } from './support/gguf-lora-file.js'
 import { FIXTURES } from './support/paths.js'
 import { readSafetensors, valuesOf, writeSafetensors, type PlainTensor } from './support/plain-tensors.js'
 import { refused } from './support/refused.js'
 import { runCli, runCliOk } from './support/run-cli.js'
 import { smallLlamaModules, writeSmallLlama } from './support/small-llama.js'
-import { writeAdapter, writeSideFiles } from './support/tiny-models.js'
+import { seededTensor, writeAdapter, writeSideFiles, writeWeights } from './support/tiny-models.js'
 import { workspace } from './support/workspace.js'
 
 type Wishes = Partial<MergeOptions>
@@ -165,6 +166,43 @@ describe('combinations of adapters', () => {
     }
   })
 
+  it('of LoRAs in GGUF are those of the PEFT adapters that they were made from', async (t) => {
+    const folder = workspace(t)
+    const base = writeSmallLlama(folder, () => 'F32')
+    const modules = { ...smallLlamaModules(0, 'q_proj', 'v_proj'), ...smallLlamaModules(1, 'k_proj') }
+    const adapters = [1, 2].map((seed) => ({ path: writeAdapter(join(folder, `a${seed}`), { modules, seed, alpha: 6 }), weight: seed - 1.6 }))
+    const files = adapters.map(({ path, weight }, i) => ({ path: ggufLoraOf(path, join(folder, `a${i}.gguf`), 6, { q: 4, k: 2 }), weight }))
+    for (const [i, wishes] of METHODS.entries()) {
+      const [ours, theirs] = [await merged(join(folder, `g${i}`), base, files, wishes), await merged(join(folder, `p${i}`), base, adapters, wishes)]
+      for (const [name, tensor] of theirs) assertClose(ours.get(name), valuesOf(tensor), `${wishes.combine}: ${name}`)
+    }
+  })
+
+  it('are the same in a base that keeps the modules of both as rows of one tensor', async (t) => {
+    const folder = workspace(t)
+    const [experts, rows, cols] = [2, 6, 10]
+    const stem = 'model.layers.0.mlp.experts'
+    const names = Array.from({ length: experts }, (_, expert) => ['gate_proj', 'up_proj'].map((part) => `${stem}.${expert}.${part}`)).flat()
+    const apart = names.map((_, i) => seededTensor(i + 1, 'F32', [rows, cols]))
+    const fused = { dtype: 'F32', shape: [experts, 2 * rows, cols], bytes: Buffer.concat(apart.map(({ bytes }) => bytes)) }
+    const bases = [
+      writeWeights(join(folder, 'apart'), { 'model.safetensors': Object.fromEntries(names.map((name, i) => [`${name}.weight`, apart[i] ?? assert.fail()])) }),
+      writeWeights(join(folder, 'fused'), { 'model.safetensors': { [`${stem}.gate_up_proj`]: fused } }),
+    ] as const
+    const modulesOf = (some: readonly string[]): Record<string, [number, number]> => Object.fromEntries(some.map((name) => [name, [rows, cols]]))
+    const adapters = [
+      { path: writeAdapter(join(folder, 'a'), { modules: modulesOf(names), seed: 1 }), weight: 0.7 },
+      { path: writeAdapter(join(folder, 'b'), { modules: modulesOf(names.slice(1)), seed: 2 }), weight: -0.5 },
+    ]
+    for (const [i, wishes] of METHODS.entries()) {
+      const ofApart = await merged(join(folder, `x${i}`), bases[0], adapters, wishes)
+      const ofFused = await merged(join(folder, `y${i}`), bases[1], adapters, { ...wishes, tileElements: 30 })
+      const joined = Buffer.concat(names.map((name) => ofApart.get(`${name}.weight`)?.bytes ?? assert.fail()))
+      assert.deepEqual(Buffer.from(ofFused.get(`${stem}.gate_up_proj`)?.bytes ?? []), joined, JSON.stringify(wishes))
+      assert.notDeepEqual(joined, fused.bytes)
+    }
+  })
+
   it('leave what only one adapter trains as a whole', async (t) => {
     const folder = workspace(t)
     const base = writeSmallLlama(folder, () => 'F32')
@@ -230,6 +268,19 @@ describe('combinations of adapters that are refused', () => {
       const attempt = merged(join(folder, 'x'), base, [ia3, b], wishes)
       await assert.rejects(attempt, refused(UnsupportedError, new RegExp(`changed by rescale .*--combine ${wishes.combine} is for factors of plain LoRA only`)))
     }
+    // experts in one stack: each is a part of its factors
+    const stem = 'model.layers.0.mlp.experts'
+    const shapes = { gate_proj: [5, 8], up_proj: [5, 8], down_proj: [8, 5] } as const
+    const weights = Object.entries(shapes).flatMap(([part, shape], i) =>
+      [0, 1].map((expert): [string, PlainTensor] => [`${stem}.${expert}.${part}.weight`, seededTensor(2 * i + expert, 'F32', shape)]),
+    )
+    const moe = writeWeights(join(folder, 'moe'), { 'model.safetensors': Object.fromEntries(weights) })
+    const stack = { r: 4, peft_version: '0.21.2', target_modules: [], target_parameters: ['gate_up_proj', 'down_proj'], rank_pattern: { experts: 4 } }
+    const stacks = [1, 2].map((seed) => ({
+      path: writeAdapter(join(folder, `s${seed}`), { modules: { [`${stem}.base_layer`]: [10, 8], [stem]: [8, 5] }, rank: 8, seed, config: stack }),
+    }))
+    const attempt = merged(join(folder, 'x'), moe, stacks, { combine: 'ties', density: 0.5 })
+    await assert.rejects(attempt, refused(UnsupportedError, /takes a part of larger factors .*--combine ties is for factors of plain LoRA only/))
     assert.equal(existsSync(join(folder, 'x')), false)
   })
 

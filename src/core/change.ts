@@ -1,5 +1,6 @@
 /** What every change of a tensor says of itself, whatever it does. */
 import type { SeenAs } from './factor.js'
+import type { RowProgram } from './row-program.js'
 
 /** What every delta says of itself. */
 export interface Change {
@@ -20,3 +21,6 @@ export interface Change {
   /** Only these rows of the update are the target's: the module was trained as one, and the base keeps its parts in several tensors. */
   readonly part?: { readonly first: number; readonly count: number }
 }
+
+/** A map of elements: rows of an architecture's table, backwards. The one thing of a delta that is no plain data. */
+export type Lay = (product: RowProgram) => RowProgram

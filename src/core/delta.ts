@@ -4,18 +4,14 @@
  */
 import type { MixtureChoice } from './adapter-nodes.js'
 import type { Activation } from './activations.js'
-import type { Change } from './change.js'
+import type { Change, Lay } from './change.js'
 import type { OtherDelta } from './delta-others.js'
 import type { MatrixView } from './matrix-view.js'
-import type { RowProgram } from './row-program.js'
 import type { TensorInfo } from './tensor-info.js'
 import type { CombinedDelta } from './combined-delta.js'
 import type { Factor, LowRank } from './factor.js'
 
 export type { LowRank }
-
-/** A map of elements: rows of an architecture's table, backwards. The one thing of a delta that is no plain data. */
-export type Lay = (product: RowProgram) => RowProgram
 
 /** One low-rank update `W += scale * (B · A)`, with B and A lying as the base has its rows and columns. */
 export interface LoraDelta extends Change, LowRank {

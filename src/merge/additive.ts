@@ -10,7 +10,7 @@ import type { MixtureChoice } from '../core/adapter-nodes.js'
 import { rowSlice, transposed, type MatrixView } from '../core/matrix-view.js'
 import { inRows, programShape, type RowProgram } from '../core/row-program.js'
 import { combinedFactors, truncatedSum } from './combined-programs.js'
-import { all, beside, broadcast, factor, identity, lowRank, repeated, scaled, stack, view } from './parts.js'
+import { all, asIs, beside, broadcast, factor, identity, lowRank, repeated, scaled, stack, view } from './parts.js'
 
 type Of<V extends Delta['variant']> = Extract<Delta, { variant: V }>
 
@@ -87,10 +87,6 @@ export const ADDITIVE: { readonly [V in AdditiveDelta['variant']]: (delta: Of<V>
   glora,
   deft,
   peanut,
-}
-
-function asIs(product: RowProgram): RowProgram {
-  return product
 }
 
 function miss({ value }: MissDelta, { scale, base }: Context): RowProgram {

@@ -5,10 +5,10 @@ import type { WeightedFactors } from '../core/factor.js'
 import { transpose } from '../core/row-maps.js'
 import { transposed, type MatrixView } from '../core/matrix-view.js'
 import type { RowProgram } from '../core/row-program.js'
-import { beside, scaled, stack, view } from './parts.js'
+import { asIs, beside, scaled, stack, view } from './parts.js'
 
 /** `(one of all B) · (one of all A)`. */
-export function combinedFactors({ parts, pruning, turned }: FactorsDelta): RowProgram {
+export function combinedFactors({ parts, pruning, turned, lay = asIs }: FactorsDelta): RowProgram {
   const [first, ...others] = parts
   const side = (matrixOf: (part: WeightedFactors) => MatrixView, weightOf: (part: WeightedFactors) => number): RowProgram => {
     if (pruning === undefined) {
@@ -23,23 +23,20 @@ export function combinedFactors({ parts, pruning, turned }: FactorsDelta): RowPr
     const sum: RowProgram = { op: 'prunedSum', parts: [input(first), ...others.map(input)], ...pruning }
     return turned === true ? transpose(sum) : sum
   }
-  return {
-    op: 'product',
-    B: side(
-      ({ B }) => B,
-      ({ ofB }) => ofB,
-    ),
-    A: side(
-      ({ A }) => A,
-      ({ ofA }) => ofA,
-    ),
-    scale: 1,
-  }
+  const B = side(
+    (part) => part.B,
+    ({ ofB }) => ofB,
+  )
+  const A = side(
+    (part) => part.A,
+    ({ ofA }) => ofA,
+  )
+  return lay({ op: 'product', B, A, scale: 1 })
 }
 
 /** The sum of all products, which is one product of longer factors, cut to a rank. */
-export function truncatedSum({ parts, rank }: TruncatedDelta): RowProgram {
+export function truncatedSum({ parts, rank, lay = asIs }: TruncatedDelta): RowProgram {
   const B = beside(parts.map(({ B: matrix, ofB }) => scaled(view(matrix), ofB)))
   const A = stack(parts.map(({ A: matrix, ofA }) => scaled(view(matrix), ofA)))
-  return { op: 'truncatedProduct', B, A, rank }
+  return lay({ op: 'truncatedProduct', B, A, rank })
 }

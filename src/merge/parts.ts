@@ -48,6 +48,11 @@ export function broadcast(one: Factor, { rows, cols }: RowShape): RowProgram {
   return repeated(program, rows / own.rows, cols / own.cols)
 }
 
+/** Where it lies already. */
+export function asIs(program: RowProgram): RowProgram {
+  return program
+}
+
 /** Parts one under the other. */
 export function stack(parts: readonly RowProgram[]): RowProgram {
   const [only] = parts
