@@ -279,6 +279,17 @@ describe('combinations of adapters that are refused', () => {
     const stacks = [1, 2].map((seed) => ({
       path: writeAdapter(join(folder, `s${seed}`), { modules: { [`${stem}.base_layer`]: [10, 8], [stem]: [8, 5] }, rank: 8, seed, config: stack }),
     }))
+    // an expert's module in one adapter, the stack in the other
+    const single = { path: writeAdapter(join(folder, 's3'), { modules: { [`${stem}.1.up_proj`]: [5, 8] }, rank: 4, seed: 3 }) }
+    const fused = { dtype: 'F32', shape: [2, 10, 8], bytes: new Uint8Array(640) }
+    const stacked = writeWeights(join(folder, 'fused'), { 'model.safetensors': { [`${stem}.gate_up_proj`]: fused, [`${stem}.down_proj`]: { ...fused, shape: [2, 8, 5], bytes: new Uint8Array(320) } } }) // prettier-ignore
+    await assert.rejects(
+      merged(join(folder, 'x'), stacked, [stacks[0] ?? single, single], { combine: 'linear' }),
+      refused(
+        UnsupportedError,
+        /is changed by module .* and, in other rows, by .* of another adapter: --combine linear is for modules that are the same in all/,
+      ),
+    )
     const attempt = merged(join(folder, 'x'), moe, stacks, { combine: 'ties', density: 0.5 })
     await assert.rejects(attempt, refused(UnsupportedError, /takes a part of larger factors .*--combine ties is for factors of plain LoRA only/))
     assert.equal(existsSync(join(folder, 'x')), false)

@@ -64,26 +64,27 @@ function modulesOf(deltas: readonly WeightedDelta[], { method }: CombineRule): W
   const modules = new Map<string, WeightedDelta[]>()
   for (const one of deltas) {
     const key = JSON.stringify([one.delta.rows, one.delta.part])
-    modules.set(key, [...(modules.get(key) ?? []), one])
+    const own = modules.get(key)
+    if (own === undefined) modules.set(key, [one])
+    else own.push(one)
   }
-  const groups = [...modules.values()]
-  for (const [i, group] of groups.entries())
-    for (const { delta, adapter } of group) {
-      const other = groups
-        .slice(i + 1)
-        .flat()
-        .find((one) => one.adapter !== adapter && overlap(one.delta, delta))
-      if (other === undefined) continue
+  const groups = [...modules.values()].sort(([a], [b]) => rangeOf(a).first - rangeOf(b).first)
+  let widest: readonly WeightedDelta[] = []
+  for (const group of groups) {
+    const [[one], [other]] = [widest, group]
+    if (one !== undefined && other !== undefined && rangeOf(other).first < rangeOf(one).end && !isAlone([...widest, ...group]))
       throw new UnsupportedError(
-        `is changed by module ${quoted(delta.module)} and, in other rows, by ${quoted(other.delta.module)} of another adapter: --combine ${method} is for modules that are the same in all; use sum.`,
-        { tensor: delta.target },
+        `is changed by module ${quoted(one.delta.module)} and, in other rows, by ${quoted(other.delta.module)} of another adapter: --combine ${method} is for modules that are the same in all; use sum.`,
+        { tensor: one.delta.target },
       )
-    }
+    if (one === undefined || rangeOf(other).end > rangeOf(one).end) widest = group
+  }
   return groups
 }
 
-function overlap({ rows: a }: Delta, { rows: b }: Delta): boolean {
-  return a === undefined || b === undefined || (a.first < b.first + b.count && b.first < a.first + a.count)
+function rangeOf(one: WeightedDelta | undefined): { first: number; end: number } {
+  const rows = one?.delta.rows
+  return rows === undefined ? { first: 0, end: Number.POSITIVE_INFINITY } : { first: rows.first, end: rows.first + rows.count }
 }
 
 function ofModule(deltas: readonly WeightedDelta[], rule: CombineRule, rank: number): readonly WeightedDelta[] {
