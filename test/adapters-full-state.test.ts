@@ -268,6 +268,34 @@ describe('a full state dict of loralib beside its base', () => {
     assertNear('fc', (await readTorchFile(out)).get('fc.weight'), plus(own.weight, own.update))
   })
 
+  it('may have two names for one tensor, of which the base knows one', async (t) => {
+    const root = workspace(t, 'full-state-alias')
+    const own = layer('fc', 1, [24, 16], 4)
+    const weight = plus(own.weight, own.update)
+    const storages = {
+      '0': tensorOf(weight).bytes,
+      '1': own.factors['fc.lora_A']?.bytes ?? assert.fail(),
+      '2': own.factors['fc.lora_B']?.bytes ?? assert.fail(),
+    }
+    const tensors = [
+      { name: 'fc.weight', shape: [24, 16], key: '0' },
+      { name: 'out.decoder.weight', shape: [24, 16], key: '0' },
+      { name: 'fc.lora_A', shape: [4, 16], key: '1' },
+      { name: 'fc.lora_B', shape: [24, 4], key: '2' },
+    ]
+    writeFileSync(join(root, 'full.pt'), torchFile(tensors, storages))
+    const asked = { adapters: [{ path: join(root, 'full.pt') }], out: join(root, 'out.pt'), alpha: 8 }
+    const plan = await planMerge({ ...asked, base: writeTorchFile(join(root, 'base.pt'), { 'fc.weight': tensorOf(own.weight) }) })
+    assert.ok(plan.decisions.some((one) => /"out\.decoder" of the file is another name/.test(one)))
+    await execute(plan, { threads: 1 })
+    const merged = await readTorchFile(join(root, 'out.pt'))
+    assert.deepEqual([...merged.keys()], ['fc.weight'])
+    assertNear('fc', merged.get('fc.weight'), weight)
+    const both = writeTorchFile(join(root, 'both.pt'), { 'fc.weight': tensorOf(own.weight), 'out.decoder.weight': tensorOf(own.weight) })
+    await execute(await planMerge({ ...asked, base: both }), { threads: 1, force: true })
+    assertNear('out', (await readTorchFile(join(root, 'out.pt'))).get('out.decoder.weight'), weight)
+  })
+
   it('is refused when some weights are missing, stored in f64, or for a weight other than 1', async (t) => {
     const base = weightsOf('F32', 0)
     const { 'emb.weight': _one, ...incomplete } = base

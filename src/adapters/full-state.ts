@@ -79,6 +79,26 @@ export function inState(file: AdapterFile, state: SavedState, { isBase, note }: 
   return { ...rest, kind: `${file.kind} (full state, ${state})`, modules, ensuresTie: !isBase && tiesOutput(fullState, state), notes }
 }
 
+/**
+ * The file without second names of tensors that it holds under a first one: an output that is the embedding, by a name that its base has not.
+ * @param isKnown  whether the base has a place for a weight
+ */
+export function withoutAliases(file: AdapterFile, isKnown: (module: AdapterModule) => boolean): AdapterFile {
+  const { fullState } = file
+  if (fullState === undefined) return file
+  const names = new Map<string, AdapterModule[]>()
+  for (const one of fullState.weights) {
+    const place = placeOfBytes(one)
+    if (place !== '') names.set(place, [...(names.get(place) ?? []), one])
+  }
+  const shared = [...names.values()].filter((group) => group.length > 1)
+  const aliases = new Set(shared.flatMap((group) => (group.some(isKnown) ? group.filter((one) => !isKnown(one)) : [])))
+  if (aliases.size === 0) return file
+  const note = `${nameList([...aliases].map(({ name }) => name))} of the file is another name of a tensor that is in the base, and left out.`
+  const weights = fullState.weights.filter((one) => !aliases.has(one))
+  return { ...file, fullState: { ...fullState, weights }, notes: [...file.notes, note] }
+}
+
 /** A file that was not decided about. @throws UnsupportedError */
 export function refuseFullState({ fullState, label }: AdapterFile): void {
   if (fullState === undefined) return

@@ -2,11 +2,9 @@
  * Decides whether the weights of a full state dict hold the update of its factors already: where the base is another file, by comparing rows of both; else
  * the user has to say it. What was decided becomes a note of the adapter, and so stands in summary and receipt.
  */
-import { realpathSync } from 'node:fs'
 import type { AdapterFile, SavedState } from '../adapters/adapter-file.js'
-import { inState } from '../adapters/full-state.js'
+import { inState, withoutAliases } from '../adapters/full-state.js'
 import { bindAdapter, type ResolveOptions } from '../adapters/resolve.js'
-import type { ByteDescriptor } from '../core/bytes.js'
 import type { Delta } from '../core/delta.js'
 import { isPlainFloat, type PlainFloat } from '../core/dtypes.js'
 import { InternalError, MismatchError, nameList, quoted, UnsupportedError, UsageError } from '../core/errors.js'
@@ -43,36 +41,40 @@ interface Opened {
   readonly weight: number
 }
 
-/** Whether a file is one of those that a base's weights lie in. */
-export function isFileOf({ tensors }: Model, path: string): boolean {
-  const own = realPath(path)
-  const files = new Set([...tensors.values()].map(({ source }) => fileOf(source)))
-  return own !== undefined && [...files].some((file) => file !== undefined && realPath(file) === own)
-}
-
 /**
  * The adapter that an opened file is; one that holds no weights is as it is.
  * @param isBase  the file is the base's own
  * @throws UsageError when nothing tells the state; MismatchError when the weights are neither the base's nor those with the update
  */
 export async function inKnownState(
-  { file, path, weight }: Opened,
+  { file: opened, path, weight }: Opened,
   { base, isBase, isQuantized, bound }: { base: Model; isBase: boolean; isQuantized: boolean; bound: ResolveOptions },
   { state }: Pick<CommonOptions, 'state'>,
 ): Promise<AdapterFile> {
-  if (file.fullState === undefined) return file
+  if (opened.fullState === undefined) return opened
   const place = { file: path }
-  if (isBase) return inState(file, asTold(state, weight, path), { isBase, note: `${lastPart(path)} ${MEANING[state ?? 'train']}, as --state ${state} says` })
+  if (isBase) return inState(opened, asTold(state, weight, path), { isBase, note: `${lastPart(path)} ${MEANING[state ?? 'train']}, as --state ${state} says` })
   if (base.gguf !== undefined || isQuantized)
     throw new UnsupportedError('is a full state dict: its weights replace those of a base in 16 or 32 bits, not those of a GGUF or a quantized model.', place)
+  const file = withoutAliases(opened, (module) => hasPlaceFor({ ...inState(opened, 'eval', { isBase, note: undefined }), modules: [module] }, base, bound))
   if (weight === 0) return inState(file, 'eval', { isBase, note: undefined })
-  if (file.fullState.factors.length === 0)
+  if (file.fullState?.factors.length === 0)
     return inState(file, 'eval', { isBase, note: `${lastPart(path)} ${MEANING.eval}, as --state says; without --alpha this was not compared with the base` })
   const { tensors, others } = comparedOf(file, base, bound)
   const decided = decide(await compareAll(tensors), state, path)
   const changed = await changedOnes(others)
   const also = changed.length === 0 ? '' : `; of the other tensors ${changed.length} differ from the base's, the file's are taken: ${nameList(changed, 4)}`
   return inState(file, decided.state, { isBase, note: `${lastPart(path)} ${MEANING[decided.state]}: ${decided.why}${also}` })
+}
+
+function hasPlaceFor(one: AdapterFile, { tensors }: Model, options: ResolveOptions): boolean {
+  try {
+    bindAdapter(one, tensors, options)
+    return true
+  } catch (error) {
+    if (error instanceof MismatchError) return false
+    throw error
+  }
 }
 
 const MEANING: { readonly [S in SavedState]: string } = {
@@ -224,18 +226,3 @@ function isPlain(tensor: TensorInfo): tensor is PlainTensor {
 }
 
 const amount = (units: number): string => (units < 1e15 ? String(Math.ceil(units)) : 'very far')
-
-/** The file that bytes are read from. */
-function fileOf(source: ByteDescriptor): string | undefined {
-  if (source.kind === 'strided') return fileOf(source.storage)
-  if (source.kind === 'member') return fileOf(source.container)
-  return source.kind === 'file' ? source.path : undefined
-}
-
-function realPath(path: string): string | undefined {
-  try {
-    return realpathSync(path)
-  } catch {
-    return undefined
-  }
-}

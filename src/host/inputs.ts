@@ -20,9 +20,10 @@ import { openGgufModel } from '../sources/gguf-model.js'
 import { openModel } from '../sources/model.js'
 import type { TokenizerFiles } from '../plan/side-files.js'
 import { chooseTokenizer } from './choose-tokenizer.js'
-import { inKnownState, isFileOf } from './full-state.js'
+import { inKnownState } from './full-state.js'
 import { boundBackwards, ggufNamesOf, tensorsByGgufName } from './gguf-names.js'
 import type { AdapterOption, CommonOptions } from './options.js'
+import { isFileOf } from './own-files.js'
 import { openQuantizedBase, plainTensors, treatedBase } from './quantized-base.js'
 
 /** Base and adapters, opened. */
