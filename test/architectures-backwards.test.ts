@@ -49,8 +49,9 @@ async function convert(model: string, outfile: string, adapters: readonly string
 async function evaluated(root: string, { tensors }: Backwards): Promise<Map<string, Float32Array>> {
   const all = [...tensors].filter(([, { unit }]) => !unit.changesValues)
   const outputs = all.map(([name, { original }]) => {
-    const { rows: height, cols } = programShape(original)
-    return { name, shape: [height, cols], program: rows(original, 'f32') }
+    const program = original()
+    const { rows: height, cols } = programShape(program)
+    return { name, shape: [height, cols], program: rows(program, 'f32') }
   })
   const plan = handPlan(root, outputs)
   await executePlan(plan, TOOL, { threads: 1 })

@@ -5,7 +5,7 @@
  * Nothing is copied or computed: each tensor of the checkpoint is a program that reads the file.
  */
 import { isReadableType } from '../core/arithmetic.js'
-import { FormatError, UnsupportedError } from '../core/errors.js'
+import { FormatError, InternalError, UnsupportedError } from '../core/errors.js'
 import type { KeyValue } from '../core/key-value.js'
 import type { RowProgram } from '../core/row-program.js'
 import type { TensorInfo } from '../core/tensor-info.js'
@@ -22,8 +22,9 @@ import { TemplateTrie } from './templates.js'
 export interface BackwardTensor {
   /** Its name and shape; as F32 where it can be read at all. Its bytes are not in one place: `original` reads them. */
   readonly tensor: TensorInfo
-  readonly original: RowProgram
   readonly unit: RowUnit
+  /** Its rows, from the file's. */
+  readonly original: () => RowProgram
 }
 
 /** One way to name the tensors of a GGUF file. */
@@ -121,10 +122,13 @@ function orNone<T>(compute: () => T | undefined): T | undefined {
 
 function sourcesOf(unit: RowUnit, stored: readonly TensorInfo[]): BackwardTensor[] {
   const [first] = stored
-  const programs = unit.toCheckpoint(stored.map((tensor) => ({ op: 'read', tensor })))
   const { dtype } = stored.find((tensor) => !isReadableType(tensor.dtype)) ?? { dtype: 'F32' as const }
-  return unit.sources.flatMap(({ name, shape }, i) => {
-    const original = programs[i]
-    return first === undefined || original === undefined ? [] : [{ tensor: { ...first, name, shape, dtype }, original, unit }]
-  })
+  let programs: readonly RowProgram[] | undefined // only of what adapters change
+  const original = (i: number) => (): RowProgram => {
+    programs ??= unit.toCheckpoint(stored.map((tensor) => ({ op: 'read', tensor })))
+    const program = programs[i]
+    if (program === undefined) throw new InternalError('has no rows in the file', { tensor: unit.sources[i]?.name ?? '' })
+    return program
+  }
+  return unit.sources.flatMap(({ name, shape }, i) => (first === undefined ? [] : [{ tensor: { ...first, name, shape, dtype }, unit, original: original(i) }]))
 }

@@ -5,10 +5,11 @@
  */
 import type { Backwards } from '../architectures/backwards.js'
 import { layOf } from '../architectures/checkpoint-places.js'
-import type { RowUnit } from '../architectures/row-unit.js'
+import type { NamedShape, RowUnit } from '../architectures/row-unit.js'
 import type { Delta } from '../core/delta.js'
 import { InternalError, quoted, UnsupportedError } from '../core/errors.js'
-import { tensorsOf, type RowProgram } from '../core/row-program.js'
+import { programShape, tensorsOf, type RowProgram } from '../core/row-program.js'
+import { rowShape } from '../core/shape.js'
 import type { TensorInfo } from '../core/tensor-info.js'
 import type { WeightedDelta } from '../merge/variants.js'
 
@@ -43,7 +44,9 @@ export function ggufMerge(merge: GgufMerge): (tensor: TensorInfo) => MergedRows 
     const isChanged = unit?.sources.some(({ name }) => deltas.has(name)) ?? false
     if (unit === undefined || !isChanged) {
       const own = inOrder([...((unit === undefined && deltas.get(tensor.name)) || []), ...(fileDeltas.get(tensor.name) ?? [])])
-      return { program: merged(read, own), own }
+      const program = merged(read, own)
+      checkSize(program, tensor, own)
+      return { program, own }
     }
     const made = units.get(unit) ?? mergedUnit(merge, unit)
     units.set(unit, made)
@@ -51,17 +54,18 @@ export function ggufMerge(merge: GgufMerge): (tensor: TensorInfo) => MergedRows 
   }
 }
 
-function mergedUnit({ tensors, backwards, deltas, fileDeltas, merged }: GgufMerge, unit: RowUnit): ReadonlyMap<string, MergedRows> {
+function mergedUnit(merge: GgufMerge, unit: RowUnit): ReadonlyMap<string, MergedRows> {
+  const { tensors, backwards, deltas, fileDeltas, merged } = merge
   const own = unit.sources.map(({ name }, i) => inOrder([...(deltas.get(name) ?? []), ...laidOn(unit, i, fileDeltas)]))
-  const sources = unit.sources.map(({ name }, i) => {
-    const before = backwards?.tensors.get(name)
-    const [first] = own[i] ?? []
-    if (before === undefined) throw new InternalError('is no tensor that the file was made of', { tensor: name })
-    if (unit.changesValues && first !== undefined) throw changed(name, unit, first)
-    return merged(before.original, own[i] ?? [])
+  const sources = unit.sources.map((source, i) => {
+    const before = backwards?.tensors.get(source.name)
+    if (before === undefined) throw new InternalError('is no tensor that the file was made of', { tensor: source.name })
+    const program = merged(before.original(), own[i] ?? [])
+    checkSize(program, source, own[i] ?? [])
+    return program
   })
   const all = own.flat()
-  const programs = unit.toFile(sources)
+  const programs = unit.changesValues ? replaced(unit, sources, all, tensors) : unit.toFile(sources)
   return new Map(
     unit.targets.flatMap(({ name }, i) => {
       const [program, tensor] = [programs[i], tensors.get(name)]
@@ -69,6 +73,36 @@ function mergedUnit({ tensors, backwards, deltas, fileDeltas, merged }: GgufMerg
       const isTouched = all.some(({ delta }) => !OF_PARTS.has(delta.variant)) || tensorsOf(program).some((one) => tensors.get(one.name) !== one)
       return [[name, isTouched ? { program, own: all } : { program: { op: 'read', tensor }, own: [] }]]
     }),
+  )
+}
+
+/** Values that do not come back bit by bit can only be replaced, all of them. */
+function replaced(
+  unit: RowUnit,
+  sources: readonly RowProgram[],
+  own: readonly WeightedDelta[],
+  tensors: ReadonlyMap<string, TensorInfo>,
+): readonly RowProgram[] {
+  const [tensor, ...more] = unit.targets.flatMap(({ name }) => tensors.get(name) ?? [])
+  const [whole, ...parts] = sources
+  const [first] = own
+  if (whole?.op === 'become' && own.length === 1 && first?.delta.variant === 'replace' && tensor !== undefined && more.length + parts.length === 0) {
+    const [changed = whole.changed] = unit.toFile([whole.changed])
+    return [{ op: 'become', base: { op: 'read', tensor }, changed }]
+  }
+  throw new UnsupportedError(
+    `holds the values of ${quoted(unit.sources[0]?.name ?? '')} changed, and they do not come back bit by bit: merge module ${quoted(first?.delta.module ?? '')} into the folder that the file was made from.`,
+    { tensor: tensor?.name ?? '' },
+  )
+}
+
+/** A file's vocabulary, and all else, keeps its size: the metadata would no longer be true. */
+function checkSize(program: RowProgram, { name, shape }: NamedShape, [first]: readonly WeightedDelta[]): void {
+  const [now, before] = [programShape(program), rowShape(shape)]
+  if (now.rows === before.rows && now.cols === before.cols) return
+  throw new UnsupportedError(
+    `the adapter gives ${quoted(name)} ${now.rows} rows instead of ${before.rows} (module ${quoted(first?.delta.module ?? '')}): merge into the folder that the file was made from.`,
+    { tensor: name },
   )
 }
 
@@ -90,12 +124,5 @@ function laidOn(unit: RowUnit, index: number, fileDeltas: ReadonlyMap<string, re
         { tensor: name },
       )
     }),
-  )
-}
-
-function changed(name: string, { targets }: RowUnit, { delta }: WeightedDelta): UnsupportedError {
-  return new UnsupportedError(
-    `holds the values of ${quoted(name)} changed, and they do not come back bit by bit: module ${quoted(delta.module)} is merged into the folder that the file was made from.`,
-    { tensor: targets[0]?.name ?? name },
   )
 }

@@ -133,7 +133,7 @@ function originalTensors(model: Model, backwards: Backwards | undefined): (name:
   const { tensors, label } = model
   return (name) => {
     const before = backwards?.tensors.get(name)
-    if (before?.unit.changesValues === false) return before.original
+    if (before?.unit.changesValues === false) return before.original()
     const tensor = tensors.get(name)
     if (tensor === undefined) throw new InternalError(`no tensor of the base is ${name}`, { file: label })
     return storedProgram(model, tensor, name)
@@ -182,16 +182,15 @@ function untiedOrigins(
   return untied.set(untiedName('lm_head', embedding.name), embedding.name)
 }
 
-/** Merging into a GGUF changes values only: it can neither give the output a tensor of its own nor the vocabulary another size. */
+/** Merging into a GGUF changes values only: it cannot give the output a tensor of its own (nor the vocabulary another size: ggufMerge). */
 function checkGguf({ tensors, label }: Model, deltas: ReadonlyMap<string, readonly WeightedDelta[]>, unties: boolean): void {
   const sharesOutput = !tensors.has('output.weight')
-  for (const [name, own] of deltas) {
-    const differs = unties || (sharesOutput && (isEmbedding(name) || name === 'token_embd.weight') && own.some(({ delta }) => delta.keepsTie !== true))
-    const replaced = own.find(({ delta }) => delta.variant === 'replace')
-    if (!differs && replaced === undefined) continue
-    const what = differs ? 'makes output and embedding differ, which this file shares' : `replaces ${name} as a whole`
-    throw new UnsupportedError(`the adapter ${what}: merge into the folder that the file was made from.`, { file: label })
-  }
+  const differs = (name: string): boolean =>
+    (isEmbedding(name) || name === 'token_embd.weight') && deltas.get(name)?.some(({ delta }) => delta.keepsTie !== true) === true
+  if (unties || (sharesOutput && [...deltas.keys()].some(differs)))
+    throw new UnsupportedError('the adapter makes output and embedding differ, which this file shares: merge into the folder that the file was made from.', {
+      file: label,
+    })
 }
 
 /**
