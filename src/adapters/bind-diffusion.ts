@@ -15,7 +15,6 @@ import {
   biasDelta,
   change,
   changeOfRows,
-  doesNotFit,
   factorOf,
   lowRankDelta,
   matrixOf,
@@ -28,7 +27,7 @@ import {
 } from './diffusion-bound.js'
 import type { BoundPiece } from './diffusion-bound.js'
 import type { DiffusionRole } from './diffusion-keys.js'
-import { colCount, placeOf, rowCount, tensorOf, tucker } from './factors.js'
+import { doesNotFit, colCount, placeOf, rowCount, tensorOf, tucker } from './factors.js'
 import type { ModulePlace } from './part-names.js'
 
 const LYCORIS_EPSILON = 2 ** -23 // torch.finfo(torch.float32).eps, which it adds to a norm before it divides

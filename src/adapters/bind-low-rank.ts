@@ -9,10 +9,10 @@ import type { LowRank } from '../core/factor.js'
 import type { MixtureChoice } from '../core/adapter-nodes.js'
 import { asMatrix, rowsOf, transposed, wholeMatrix, type MatrixView } from '../core/matrix-view.js'
 import { elementCount, sameShape, shapeText } from '../core/shape.js'
-import type { TensorInfo } from '../core/tensor-info.js'
+import { placeOfTensor, type TensorInfo } from '../core/tensor-info.js'
 import type { AdapterModule } from './adapter-file.js'
-import { asMatrixOf, change, doesNotFit, oriented, sidesOf, wholePieces, type Binder, type Bound, type UpdateShape } from './bound.js'
-import { dimensions, factor, length, pairOf, placeOf, size, sized, tensorOf, vector } from './factors.js'
+import { asMatrixOf, change, oriented, sidesOf, wholePieces, type Binder, type Bound, type UpdateShape } from './bound.js'
+import { doesNotFit, dimensions, factor, length, pairOf, placeOf, size, sized, tensorOf, vector } from './factors.js'
 
 export const lora: Binder = { shape: loraShape, bind: bindLora }
 
@@ -124,7 +124,7 @@ function mixtureChoice(module: AdapterModule, side: 'A' | 'B', bank: MatrixView)
     const logits = tensorOf(module, `vbLogits${side}`)
     const choices = dimensions(module, `vbLogits${side}`, 3)[2] ?? 0
     if (choices !== bank.rows || typeof top !== 'number' || top > choices)
-      throw new MismatchError(`chooses ${top} of ${choices} vectors, but the bank has ${bank.rows}.`, { file: logits.source.name, tensor: logits.name })
+      throw new MismatchError(`chooses ${top} of ${choices} vectors, but the bank has ${bank.rows}.`, placeOfTensor(logits))
     return { by: 'logits', logits, top }
   }
   const [ids, weights] = [tensorOf(module, `vbIds${side}`), tensorOf(module, `vbWeights${side}`)]
@@ -174,7 +174,7 @@ export const tinylora: Binder = {
     const count = length(module, 'tinyV.0')
     const P = tensorOf(module, 'tinyP')
     if (!sameShape(P.shape, [count, rank, rank]))
-      throw new MismatchError(`has shape ${shapeText(P.shape)}; ${shapeText([count, rank, rank])} is wanted.`, { file: P.source.name, tensor: P.name })
+      throw new MismatchError(`has shape ${shapeText(P.shape)}; ${shapeText([count, rank, rank])} is wanted.`, placeOfTensor(P))
     const v = asMatrix(tensorOf(module, 'tinyV.0'), 1, count)
     return [{ variant: 'tinylora', ...change(bound), rank, ...pair, v, P: asMatrix(P, count, rank * rank), ...turnedOnly(bound) }]
   },
@@ -262,16 +262,13 @@ function trainedBias(bound: Bound, trained: TensorInfo): Delta {
       ...place,
       tensor: trained.name,
     })
-  if (!sameShape(trained.shape, bias.shape)) throw doesNotFit(trained, bias, place)
+  if (!sameShape(trained.shape, bias.shape)) throw doesNotFit(trained, bias)
   return { variant: 'sum', ...change(bound), rank: 0, target: bias.name, value: rowsOf(trained) }
 }
 
 function dora(bound: Bound, pair: LowRank, magnitude: TensorInfo, along: 'rows' | 'columns', features: number): Delta {
   if (elementCount(magnitude.shape) !== features) {
-    throw new MismatchError(`has shape ${shapeText(magnitude.shape)}; one magnitude for each of ${features} features is wanted.`, {
-      file: magnitude.source.name,
-      tensor: magnitude.name,
-    })
+    throw new MismatchError(`has shape ${shapeText(magnitude.shape)}; one magnitude for each of ${features} features is wanted.`, placeOfTensor(magnitude))
   }
   return { variant: 'dora', ...change(bound), ...pair, magnitude, along, features }
 }

@@ -11,8 +11,8 @@ import { InternalError, MismatchError, quoted } from '../core/errors.js'
 import { rowSlice, asMatrix, type MatrixView } from '../core/matrix-view.js'
 import { elementCount, shapeText } from '../core/shape.js'
 import { placeOfTensor, type TensorInfo } from '../core/tensor-info.js'
-import { asMatrixOf, changeOfRows, doesNotFit, ofOutputs, outputsOf, requireWhole, shapeOf, type BoundPiece } from './diffusion-bound.js'
-import { countOption, placeOf, tensorOf } from './factors.js'
+import { asMatrixOf, changeOfRows, ofOutputs, outputsOf, requireWhole, shapeOf, type BoundPiece } from './diffusion-bound.js'
+import { doesNotFit, countOption, placeOf, tensorOf } from './factors.js'
 
 const BLOCK_LISTS = ['oftBlocks', 'oftBlocks1', 'oftBlocks2', 'oftBlocks3'] as const
 

@@ -8,7 +8,7 @@ import type { Delta, LowRank } from '../core/delta.js'
 import { MismatchError, quoted } from '../core/errors.js'
 import { transposed } from '../core/matrix-view.js'
 import { elementCount, sameShape, shapeText } from '../core/shape.js'
-import type { TensorInfo } from '../core/tensor-info.js'
+import { placeOfTensor, type TensorInfo } from '../core/tensor-info.js'
 import type { AdapterModule } from './adapter-file.js'
 import { change, oriented, type Binder, type Bound, type Lies } from './bound.js'
 import { factor, placeOf } from './factors.js'
@@ -41,9 +41,6 @@ function bindTurned(bound: Bound): Delta[] {
   const along = isTransposed && !isEmbedding(weight.name) ? 'columns' : 'rows'
   const features = along === 'rows' ? pair.B.rows : pair.A.cols
   if (elementCount(magnitude.shape) !== features)
-    throw new MismatchError(`has shape ${shapeText(magnitude.shape)}; one length for each of ${features} features is wanted.`, {
-      file: magnitude.source.name,
-      tensor: magnitude.name,
-    })
+    throw new MismatchError(`has shape ${shapeText(magnitude.shape)}; one length for each of ${features} features is wanted.`, placeOfTensor(magnitude))
   return [{ variant: 'dora', ...change(bound), ...pair, magnitude, along, features }]
 }

@@ -7,8 +7,8 @@ import { MismatchError, quoted } from '../core/errors.js'
 import type { Delta } from '../core/delta.js'
 import { asMatrix } from '../core/matrix-view.js'
 import { elementCount, sameShape, shapeText } from '../core/shape.js'
-import { biasChange, change, doesNotFit, sidesOf, type Binder, type Bound } from './bound.js'
-import { dimensions, length, pairOf, placeOf, size, tensorOf, vector } from './factors.js'
+import { biasChange, change, sidesOf, type Binder, type Bound } from './bound.js'
+import { doesNotFit, dimensions, length, pairOf, placeOf, size, tensorOf, vector } from './factors.js'
 
 /** SHiRA: pairs of row and column. Super-Tuning: positions in row-major order, and maybe a low-rank product beside them. */
 export const sparse: Binder = {
@@ -91,7 +91,7 @@ export const whole: Binder = {
       const target = itself ? weight : bias
       if (target === undefined) throw new MismatchError(`replaces a bias, but the base's ${quoted(weight.name)} has none.`, { ...place, tensor: tensor.name })
       const resizes = tensor.shape.length === 2 && target.shape.length === 2 && tensor.shape[1] === target.shape[1]
-      if (!sameShape(tensor.shape, target.shape) && !resizes) throw doesNotFit(tensor, target, place)
+      if (!sameShape(tensor.shape, target.shape) && !resizes) throw doesNotFit(tensor, target)
       deltas.push({ variant: 'replace', ...change(bound), target: target.name, tensor })
     }
     return deltas

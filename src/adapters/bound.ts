@@ -1,7 +1,7 @@
 /** A module that has found its tensors in the base, and what a way to bind it (bind.ts) says. */
 import type { Delta } from '../core/delta.js'
 import type { LowRank, SeenAs } from '../core/factor.js'
-import { MismatchError, quoted, type Place } from '../core/errors.js'
+import { MismatchError, quoted } from '../core/errors.js'
 import { transposed } from '../core/matrix-view.js'
 import { elementCount, shapeText } from '../core/shape.js'
 import type { TensorInfo } from '../core/tensor-info.js'
@@ -67,14 +67,6 @@ export function sidesOf({ weight: { shape }, isTransposed }: Bound): { out: numb
 /** Factors as the base has its rows and columns; `turned` when those are not the adapter's. */
 export function oriented({ B, A }: LowRank, { isTransposed }: Pick<Bound, 'isTransposed'>): LowRank & { readonly turned?: true } {
   return isTransposed ? { B: transposed(A), A: transposed(B), turned: true } : { B, A }
-}
-
-/** @param tensor  the adapter's @param target  the base's */
-export function doesNotFit(tensor: TensorInfo, target: TensorInfo, place: Place): MismatchError {
-  return new MismatchError(
-    `has shape ${shapeText(tensor.shape)}, but the base's ${quoted(target.name)} is ${shapeText(target.shape)}. Is it the base that the adapter was trained on?`,
-    { ...place, tensor: tensor.name },
-  )
 }
 
 /** @throws MismatchError unless `length` is made of whole pieces */

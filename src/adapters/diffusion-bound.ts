@@ -4,13 +4,13 @@
  */
 import type { Delta } from '../core/delta.js'
 import type { Factor, LowRank, SeenAs } from '../core/factor.js'
-import { MismatchError, quoted, UnsupportedError, type Place } from '../core/errors.js'
+import { MismatchError, quoted, UnsupportedError } from '../core/errors.js'
 import { rowSlice, asMatrix, type MatrixView } from '../core/matrix-view.js'
 import { elementCount, shapeText } from '../core/shape.js'
 import { placeOfTensor, type TensorInfo } from '../core/tensor-info.js'
 import type { AdapterModule } from './adapter-file.js'
 import type { DiffusionRole } from './diffusion-keys.js'
-import { placeOf, tensorOf, tucker } from './factors.js'
+import { doesNotFit, placeOf, tensorOf, tucker } from './factors.js'
 import type { ModulePiece } from './part-names.js'
 
 /** A module, and one of the pieces that the base has it in. */
@@ -50,15 +50,6 @@ export function requireFit(bound: BoundPiece, out: number, inputs: number): void
   throw new MismatchError(
     `its update is ${shapeText([out, inputs])} (${factors.join(', ')}), but the base's ${quoted(own.weight.name)} is ${part}${shapeText(own.weight.shape)}. Is it the base that the adapter was trained on?`,
     placeOf(module),
-  )
-}
-
-/** @param tensor  the adapter's @param target  the base's */
-export function doesNotFit(tensor: TensorInfo, target: TensorInfo): MismatchError {
-  const place: Place = { file: tensor.source.name, tensor: tensor.name }
-  return new MismatchError(
-    `has shape ${shapeText(tensor.shape)}, but the base's ${quoted(target.name)} is ${shapeText(target.shape)}. Is it the base that the adapter was trained on?`,
-    place,
   )
 }
 

@@ -13,6 +13,14 @@ export function placeOf({ factors }: Pick<AdapterModule, 'factors'>): Place {
   return first === undefined ? {} : placeOfTensor(first)
 }
 
+/** @param tensor  the adapter's @param target  the base's */
+export function doesNotFit(tensor: TensorInfo, target: TensorInfo): MismatchError {
+  return new MismatchError(
+    `has shape ${shapeText(tensor.shape)}, but the base's ${quoted(target.name)} is ${shapeText(target.shape)}. Is it the base that the adapter was trained on?`,
+    placeOfTensor(tensor),
+  )
+}
+
 /** A factor that is stored whole, or as a low-rank pair, or with a core between the two (CP decomposition of a convolution's kernel). */
 export function storedFactor(module: AdapterModule, { whole, a, b, core }: Partial<Record<'whole' | 'a' | 'b' | 'core', FactorRole>>): Factor {
   const tensor = whole === undefined ? undefined : module.factors.get(whole)

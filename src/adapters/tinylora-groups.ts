@@ -6,7 +6,7 @@
  */
 import { MismatchError, quoted, UnsupportedError } from '../core/errors.js'
 import { elementCount } from '../core/shape.js'
-import type { TensorInfo } from '../core/tensor-info.js'
+import { placeOfTensor, type TensorInfo } from '../core/tensor-info.js'
 import { firstNormals } from './torch-random.js'
 import { roundHalfEven } from '../core/float32.js'
 
@@ -43,8 +43,7 @@ export async function tinyLoraGroups(
     const place = await placeOf(tensor, normals, read)
     if (place === undefined) throw unknownPlace(module, tensor, seed)
     const other = places.get(place)
-    if (other !== undefined)
-      throw new MismatchError(`has the random matrices of module ${quoted(other)} too.`, { file: tensor.source.name, tensor: tensor.name })
+    if (other !== undefined) throw new MismatchError(`has the random matrices of module ${quoted(other)} too.`, placeOfTensor(tensor))
     places.set(place, module)
     found.set(module, Math.min(Math.floor(place / groupSize), groups - 1))
   }
@@ -60,7 +59,7 @@ async function placeOf(tensor: TensorInfo, normals: readonly (readonly number[])
 function unknownPlace(module: string, tensor: TensorInfo, seed: number): UnsupportedError {
   return new UnsupportedError(
     `does not tell which of the shared vectors module ${quoted(module)} has: its numbers are not those of "projection_seed" ${seed}. Merge it with PEFT.`,
-    { file: tensor.source.name, tensor: tensor.name },
+    placeOfTensor(tensor),
   )
 }
 

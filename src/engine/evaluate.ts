@@ -9,7 +9,7 @@ import type { MatrixView } from '../core/matrix-view.js'
 import { programShape, type RowProgram } from '../core/row-program.js'
 import { elementCount } from '../core/shape.js'
 import { storedBytes } from '../core/stored-types.js'
-import type { TensorInfo } from '../core/tensor-info.js'
+import { placeOfTensor, type TensorInfo } from '../core/tensor-info.js'
 import type { Arena } from '../kernels/arena.js'
 import type { PackedProduct } from '../kernels/factors.js'
 import type { Losses, NarrowType, Norms, TileArithmetic } from '../kernels/kernel-arithmetic.js'
@@ -208,7 +208,7 @@ export class Evaluator implements PackedBench, Desk {
     return new MismatchError(
       `element ${where} is ${before[index]} and becomes ${into[index]} when the adapters are added: adapter or weight is far too large.`,
       {
-        ...(tensor === undefined ? {} : { file: tensor.source.name, tensor: tensor.name }),
+        ...(tensor === undefined ? {} : placeOfTensor(tensor)),
       },
     )
   }
@@ -232,6 +232,6 @@ export class Evaluator implements PackedBench, Desk {
 }
 
 function readableType(tensor: TensorInfo): ReadableType {
-  if (!isReadableType(tensor.dtype)) throw new InternalError(`${tensor.dtype} cannot be read as f32 rows`, { file: tensor.source.name, tensor: tensor.name })
+  if (!isReadableType(tensor.dtype)) throw new InternalError(`${tensor.dtype} cannot be read as f32 rows`, placeOfTensor(tensor))
   return tensor.dtype
 }

@@ -4,7 +4,7 @@ import { InternalError } from '../core/errors.js'
 import type { MatrixView } from '../core/matrix-view.js'
 import { elementCount } from '../core/shape.js'
 import { readStrided } from '../core/strided-view.js'
-import type { TensorInfo } from '../core/tensor-info.js'
+import { placeOfTensor, type TensorInfo } from '../core/tensor-info.js'
 import type { TileArithmetic } from '../kernels/kernel-arithmetic.js'
 import { notFinite } from './non-finite.js'
 import type { TileReader } from './tile-reader.js'
@@ -59,7 +59,7 @@ function stridedRows(desk: Desk, view: MatrixView, first: number, into: Float32A
 export function gatherRows(desk: Desk, view: MatrixView, first: number, into: Float32Array): void {
   const { tensor, rows, cols, offset, rowStride, colStride } = view
   const { dtype } = tensor
-  if (!isPlainFloat(dtype)) throw new InternalError(`${dtype} has no elements that a view could show`, { file: tensor.source.name, tensor: tensor.name })
+  if (!isPlainFloat(dtype)) throw new InternalError(`${dtype} has no elements that a view could show`, placeOfTensor(tensor))
   if (colStride === 1 && rowStride === cols) return desk.read(tensor, offset + first * cols, into)
   const elementBytes = bytesOfElement(dtype)
   const strided = { offset: tensor.offset + offset * elementBytes, elementBytes, shape: [rows, cols], strides: [rowStride, colStride] }

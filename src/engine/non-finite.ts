@@ -1,7 +1,7 @@
 /** NaN and infinity in tiles: what the base has is kept bit by bit, what an adapter has is refused. */
 import { keptHalf } from '../core/float16.js'
 import { MismatchError } from '../core/errors.js'
-import type { TensorInfo } from '../core/tensor-info.js'
+import { placeOfTensor, type TensorInfo } from '../core/tensor-info.js'
 
 const F32_QUIET = 0x0040_0000
 
@@ -26,10 +26,7 @@ export function giveBack(values: Float32Array, taken: ReadonlyMap<number, number
 /** The error of a factor that is not finite. @param first  element of the tensor that `values` begins with */
 export function notFinite(tensor: TensorInfo, values: Float32Array, first: number): MismatchError {
   const index = values.findIndex((value) => !Number.isFinite(value))
-  return new MismatchError(`element ${first + index} is ${values[index]}: the adapter is broken (training diverged?).`, {
-    file: tensor.source.name,
-    tensor: tensor.name,
-  })
+  return new MismatchError(`element ${first + index} is ${values[index]}: the adapter is broken (training diverged?).`, placeOfTensor(tensor))
 }
 
 /**

@@ -7,7 +7,7 @@ import { FormatError } from '../core/errors.js'
 import type { PackedCodes } from '../core/packed-codes.js'
 import { programShape, type RowProgram } from '../core/row-program.js'
 import { readStrided } from '../core/strided-view.js'
-import type { TensorInfo } from '../core/tensor-info.js'
+import { placeOfTensor, type TensorInfo } from '../core/tensor-info.js'
 import type { Bench } from './operations-adapters.js'
 
 type Node<O extends RowProgram['op']> = Extract<RowProgram, { op: O }>
@@ -127,10 +127,6 @@ function groupsOf(bench: PackedBench, program: Node<'blockwise'>, cols: number, 
     bench.bytes(groups, bytes, 0)
     into.set(new Int32Array(bytes.buffer))
     const wrong = into.findIndex((group) => group < 0 || group >= gridCols)
-    if (wrong >= 0)
-      throw new FormatError(`column ${wrong} belongs to group ${into[wrong]}; there are ${gridCols} groups of scales.`, {
-        file: groups.source.name,
-        tensor: groups.name,
-      })
+    if (wrong >= 0) throw new FormatError(`column ${wrong} belongs to group ${into[wrong]}; there are ${gridCols} groups of scales.`, placeOfTensor(groups))
   })
 }

@@ -3,7 +3,7 @@
  */
 import { MismatchError } from '../core/errors.js'
 import { programShape } from '../core/row-program.js'
-import type { TensorInfo } from '../core/tensor-info.js'
+import { placeOfTensor, type TensorInfo } from '../core/tensor-info.js'
 import { mixRows, sharesOfLogits, sharesOfWeights, type Shares } from '../merge/mixtures.js'
 import { panels, whole, type Bench, type Node } from './operations-adapters.js'
 
@@ -78,10 +78,10 @@ function sortByRow(bench: Bench, { rows, cols, positions, values }: Node<'scatte
 function checkBelow(tensor: TensorInfo, ids: Float64Array, limit: number, what: string, from = 0): void {
   const index = ids.findIndex((id) => !(id >= 0 && id < limit && Number.isInteger(id)))
   if (index < 0) return
-  throw new MismatchError(`element ${from + index} is ${ids[index]}, but there are ${limit} ${what}. Is it the base that the adapter was trained on?`, {
-    file: tensor.source.name,
-    tensor: tensor.name,
-  })
+  throw new MismatchError(
+    `element ${from + index} is ${ids[index]}, but there are ${limit} ${what}. Is it the base that the adapter was trained on?`,
+    placeOfTensor(tensor),
+  )
 }
 
 export function evaluateTransposedProduct(bench: Bench, program: Node<'transposedProduct'>, first: number, into: Float32Array): void {

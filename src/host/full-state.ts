@@ -12,7 +12,7 @@ import type { Model } from '../core/model.js'
 import { lastPart } from '../core/paths.js'
 import type { RowProgram } from '../core/row-program.js'
 import { elementCount, rowShape, type RowShape } from '../core/shape.js'
-import type { TensorInfo } from '../core/tensor-info.js'
+import { placeOfTensor, type TensorInfo } from '../core/tensor-info.js'
 import { withRows, type RowSampler } from '../engine/row-sampler.js'
 import { compareSaved, sameValues, type SavedComparison } from '../merge/saved-state.js'
 import { mergedProgram } from '../merge/variants.js'
@@ -105,8 +105,7 @@ function comparedOf(file: AdapterFile, base: Model, options: ResolveOptions): { 
     // an output that the base shares with its embedding has nothing to be compared with
     if (delta.variant !== 'replace' || original === undefined) return []
     const { target, tensor } = delta
-    if (!isPlain(tensor))
-      throw new UnsupportedError(`is ${tensor.dtype}; weights in F32, F16 or BF16 can be merged.`, { file: tensor.source.name, tensor: tensor.name })
+    if (!isPlain(tensor)) throw new UnsupportedError(`is ${tensor.dtype}; weights in F32, F16 or BF16 can be merged.`, placeOfTensor(tensor))
     return isPlain(original) ? [{ target, saved: tensor, base: original, updates: updates.get(target) ?? [] }] : []
   })
   return { tensors: all.filter((one) => one.updates.length > 0), others: all.filter((one) => one.updates.length === 0) }

@@ -5,7 +5,7 @@
 import { FormatError, nameList } from '../core/errors.js'
 import type { JsonObject } from '../core/json.js'
 import type { Model } from '../core/model.js'
-import type { TensorInfo } from '../core/tensor-info.js'
+import { placeOfTensor, type TensorInfo } from '../core/tensor-info.js'
 import { Checkpoint, OF_ACTIVATIONS, type LogicalTensor, type ReadSmall } from './checkpoint.js'
 import { isFp8, type Method } from './methods.js'
 import { statedQuantization } from './quantization-config.js'
@@ -68,5 +68,5 @@ function requireAllRead(rest: readonly TensorInfo[], { title }: Method): void {
   if (strange === undefined) return
   const what = BELONGS.test(strange.name) ? 'belongs to a quantized weight that is not there' : `is ${strange.dtype} without the scales that give it its values`
   const others = more.length === 0 ? '' : ` So do ${more.length} more.`
-  throw new FormatError(`${what} (the model is ${title}).${others} Is the download complete?`, { file: strange.source.name, tensor: strange.name })
+  throw new FormatError(`${what} (the model is ${title}).${others} Is the download complete?`, placeOfTensor(strange))
 }
