@@ -1,5 +1,5 @@
 /**
- * Adapters for FLUX, FLUX.2 and Stable Diffusion 3, whose original checkpoints keep in one matrix what diffusers keeps apart. What is where is told by
+ * Adapters for FLUX, FLUX.2, Stable Diffusion 3, Wan and Z-Image, whose original checkpoints keep in one matrix what diffusers keeps apart. What is where is told by
  * fixtures/diffusion/names.json, which diffusers' own converters wrote. The law: merging and converting may change places.
  */
 import assert from 'node:assert/strict'
@@ -32,6 +32,8 @@ interface Facts {
   readonly flux: Family
   readonly flux2: Family
   readonly sd3: Family
+  readonly wan: Family
+  readonly zImage: Family
   readonly unets: { readonly sd15: Digest; readonly sdxl: Digest }
 }
 interface Digest {
@@ -40,7 +42,7 @@ interface Digest {
 }
 
 const FACTS = JSON.parse(readFileSync(join(FIXTURES, 'diffusion', 'names.json'), 'utf8')) as Facts
-const FAMILIES = { FLUX: FACTS.flux, 'FLUX.2': FACTS.flux2, 'Stable Diffusion 3': FACTS.sd3 }
+const FAMILIES = { FLUX: FACTS.flux, 'FLUX.2': FACTS.flux2, 'Stable Diffusion 3': FACTS.sd3, Wan: FACTS.wan, 'Z-Image': FACTS.zImage }
 const HIDDEN = 4
 const OTHER = 6 // what is no multiple of the hidden size
 const flat = (name: string): string => name.replaceAll('.', '_')

@@ -39,6 +39,8 @@ const FLAT_PREFIXES: readonly (readonly [string, string | undefined])[] = [
   ['lora_te2_', 'text_encoder_2'],
   ['lora_te3_', 'text_encoder_3'],
   ['lora_transformer_', 'transformer'],
+  ['lora_prior_unet_', 'prior'], // Stable Cascade
+  ['lora_prior_te_', 'text_encoder'],
   ['oft_unet_', 'unet'],
   ['lycoris_', undefined],
 ]

@@ -45,7 +45,7 @@ const ENCODERS: readonly string[] = ['text_encoder', 'text_encoder_2', 'text_enc
 
 /** Beginnings of names that only a denoiser has, or a CLIP text model. */
 export const OF_DENOISERS =
-  /^(?:down_blocks|mid_block|up_blocks|input_blocks|middle_block|output_blocks|double_blocks|single_blocks|joint_blocks|transformer_blocks|single_transformer_blocks|x_embedder|img_in|pos_embed|patch_embed|patch_embedding)\./
+  /^(?:down_blocks|mid_block|up_blocks|input_blocks|middle_block|output_blocks|double_blocks|single_blocks|joint_blocks|transformer_blocks|single_transformer_blocks|x_embedder|all_x_embedder|img_in|pos_embed|patch_embed|patch_embedding)\./
 const OF_CLIP = /^(?:text_model\.(?:embeddings|encoder)|transformer\.resblocks|encoder\.layers\.0\.layer_norm1)\./
 
 /**

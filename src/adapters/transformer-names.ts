@@ -1,9 +1,10 @@
 /**
- * THE table of the two names of modules of FLUX, FLUX.2 and Stable Diffusion 3: those of their original checkpoints (double_blocks, joint_blocks), which
+ * THE table of the two names of modules of FLUX, FLUX.2, Stable Diffusion 3, Wan and Z-Image: those of their original checkpoints (double_blocks, joint_blocks), which
  * sd-scripts and ComfyUI use, and those of diffusers (transformer_blocks). Originals keep query, key, value and more in one matrix, the rows of one
  * after those of the other; diffusers keeps them apart. The last modulation has shift before scale there, scale before shift here.
  *
- * Law: diffusers 0.42 loaders/single_file_utils.py `convert_{flux,flux2,sd3}_transformer_checkpoint_to_diffusers`; for XLabs' names
+ * Law: diffusers 0.42 loaders/single_file_utils.py `convert_{flux,flux2,sd3,z_image}_transformer_checkpoint_to_diffusers`,
+ * `convert_wan_transformer_to_diffusers`; for XLabs' names
  * loaders/lora_conversion_utils.py `_convert_xlabs_flux_lora_to_diffusers`. Chroma and HunyuanVideo share what they have of FLUX.
  */
 import type { TensorInfo } from '../core/tensor-info.js'
@@ -119,8 +120,59 @@ const SD_3: Family = {
   ],
 }
 
+/** An attention of Wan; the image's keys and values are those of its image-to-video models. */
+const wanAttention = (original: string, diffusers: string): NameRow[] =>
+  [
+    ['q', 'to_q'],
+    ['k', 'to_k'],
+    ['v', 'to_v'],
+    ['o', 'to_out.0'],
+    ['k_img', 'add_k_proj'],
+    ['v_img', 'add_v_proj'],
+    ['norm_q', 'norm_q'],
+    ['norm_k', 'norm_k'],
+    ['norm_k_img', 'norm_added_k'],
+  ].map(([own = '', other = '']): NameRow => ({ original: `${original}.${own}`, diffusers: `${diffusers}.${other}` }))
+
+const WAN: Family = {
+  marks: [
+    ['blocks.0.self_attn.q', 'time_projection.1'],
+    ['blocks.0.attn1.to_q', 'condition_embedder.time_proj'],
+  ],
+  rows: [
+    ...wanAttention('blocks.#.self_attn', 'blocks.#.attn1'),
+    ...wanAttention('blocks.#.cross_attn', 'blocks.#.attn2'),
+    { original: 'blocks.#.ffn.0', diffusers: 'blocks.#.ffn.net.0.proj' },
+    { original: 'blocks.#.ffn.2', diffusers: 'blocks.#.ffn.net.2' },
+    { original: 'blocks.#.norm3', diffusers: 'blocks.#.norm2' },
+    ...embedder('time_embedding.0', 'time_embedding.2', 'condition_embedder.time_embedder'),
+    ...embedder('text_embedding.0', 'text_embedding.2', 'condition_embedder.text_embedder'),
+    { original: 'time_projection.1', diffusers: 'condition_embedder.time_proj' },
+    { original: 'img_emb.proj.0', diffusers: 'condition_embedder.image_embedder.norm1' },
+    { original: 'img_emb.proj.1', diffusers: 'condition_embedder.image_embedder.ff.net.0.proj' },
+    { original: 'img_emb.proj.3', diffusers: 'condition_embedder.image_embedder.ff.net.2' },
+    { original: 'img_emb.proj.4', diffusers: 'condition_embedder.image_embedder.norm2' },
+    { original: 'head.head', diffusers: 'proj_out' },
+  ],
+}
+
+const Z_IMAGE: Family = {
+  marks: [['layers.0.attention.qkv', 'noise_refiner.0.attention.qkv'], ['layers.0.attention.to_q']],
+  rows: [
+    ...['layers.#', 'noise_refiner.#', 'context_refiner.#'].flatMap((block): NameRow[] => [
+      { original: `${block}.attention.qkv`, diffusers: under(`${block}.attention`, QKV) },
+      { original: `${block}.attention.out`, diffusers: `${block}.attention.to_out.0` },
+      { original: `${block}.attention.q_norm`, diffusers: `${block}.attention.norm_q` },
+      { original: `${block}.attention.k_norm`, diffusers: `${block}.attention.norm_k` },
+    ]),
+    { original: 'x_embedder', diffusers: 'all_x_embedder.2-1' },
+    { original: 'final_layer.linear', diffusers: 'all_final_layer.2-1.linear' },
+    { original: 'final_layer.adaLN_modulation.1', diffusers: 'all_final_layer.2-1.adaLN_modulation.1' },
+  ],
+}
+
 /** The first one whose marks are there has the model. */
-const FAMILIES: readonly Family[] = [FLUX_2, FLUX, SD_3]
+const FAMILIES: readonly Family[] = [FLUX_2, FLUX, SD_3, WAN, Z_IMAGE]
 
 /** A module under its other name. */
 export interface OtherPlace {
