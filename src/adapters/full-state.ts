@@ -89,7 +89,9 @@ export function withoutAliases(file: AdapterFile, isKnown: (module: AdapterModul
   const names = new Map<string, AdapterModule[]>()
   for (const one of fullState.weights) {
     const place = placeOfBytes(one)
-    if (place !== '') names.set(place, [...(names.get(place) ?? []), one])
+    const group = names.get(place)
+    if (group !== undefined) group.push(one)
+    else if (place !== '') names.set(place, [one])
   }
   const shared = [...names.values()].filter((group) => group.length > 1)
   const aliases = new Set(shared.flatMap((group) => (group.some(isKnown) ? group.filter((one) => !isKnown(one)) : [])))

@@ -62,6 +62,8 @@ export function transpose(program: RowProgram): RowProgram {
       return { op: 'stack', parts: program.parts.map(transpose) }
     case 'add':
       return { op: 'add', base: transpose(program.base), deltas: program.deltas.map(transpose) }
+    case 'become': // outermost, so that what has changed is still measured
+      return { op: 'become', base: transpose(program.base), changed: transpose(program.changed) }
     case 'scale':
     case 'round':
     case 'addConstant':

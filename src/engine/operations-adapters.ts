@@ -3,7 +3,7 @@
  * columns, replaced rows. The arithmetic is that of src/merge/reference.ts; this file only brings the rows together.
  */
 import { MismatchError } from '../core/errors.js'
-import { programShape, type RowProgram } from '../core/row-program.js'
+import { programShape, tensorsOf, type RowProgram } from '../core/row-program.js'
 import type { TensorInfo } from '../core/tensor-info.js'
 import type { TileArithmetic } from '../kernels/kernel-arithmetic.js'
 import { addColumnSquares, columnFactors, fusedLowRank, kron, multiply, rescaleRows, scale } from '../merge/reference.js'
@@ -161,7 +161,8 @@ export function whole(bench: Bench, program: RowProgram): Float32Array {
 
 function becameInfinite(base: RowProgram, first: number, index: number, before: number, after: number): MismatchError {
   const where = first * programShape(base).cols + index
+  const [tensor] = tensorsOf(base)
   return new MismatchError(`element ${where} is ${before} and becomes ${after} when the adapters are merged: adapter or weight is broken or far too large.`, {
-    ...(base.op === 'read' ? { file: base.tensor.source.name, tensor: base.tensor.name } : {}),
+    ...(tensor === undefined ? {} : { file: tensor.source.name, tensor: tensor.name }),
   })
 }

@@ -34,13 +34,16 @@ export function assertSameBytes(one: Uint8Array, two: Uint8Array, what: string):
 }
 
 /**
- * Fails unless a base with adapters becomes the same GGUF in one pass as through a merged f32 folder.
+ * Fails unless a base with adapters becomes the same GGUF in one pass as through a merged f32 folder, and both ways say that they change something.
  * @returns the bytes, and the path of the file
  */
 export async function assertOnePass(root: string, base: string, adapters: readonly AdapterOption[], asked: Asked): Promise<{ bytes: Buffer; path: string }> {
   const [merged, path] = [join(root, 'merged'), join(root, 'fused.gguf')]
-  await execute(await planMerge({ base, adapters, out: merged, dtype: 'F32', receipt: false }), { threads: 1 })
-  const bytes = await ggufOf(base, adapters, path, asked)
+  const inFolder = await execute(await planMerge({ base, adapters, out: merged, dtype: 'F32', receipt: false }), { threads: 1 })
+  const inFile = await execute(await planGguf({ ...asked, model: base, adapters, outfile: path, modelfile: false, receipt: false }), { threads: 1 })
+  const bytes = readFileSync(path)
+  const isChanged = ({ deltaRatio = 0 }: { deltaRatio?: number | undefined }): boolean => deltaRatio > 0
+  assert.equal(inFile.tensors.some(isChanged), inFolder.tensors.some(isChanged), 'what is said to be changed')
   assertSameBytes(bytes, await ggufOf(merged, [], join(root, 'steps.gguf'), asked), 'in one pass and in two steps')
   rmSync(merged, { recursive: true })
   return { bytes, path }
