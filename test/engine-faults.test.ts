@@ -192,6 +192,7 @@ describe('a worker that fails', () => {
         const real = module.${name}
         let left = 2
         module.${name} = (...args) => {
+          ${module === 'fs' ? `if (typeof args[4] !== 'number') return real(...args) // Node's own: modules` : ''}
           if (--left >= 0) return real(...args)
           ${instead}
         }
