@@ -172,12 +172,13 @@ describe('a run that is cancelled', () => {
   })
 })
 
-describe('a worker that fails', () => {
-  /** Runs two threads in a process of its own; in the one that is a worker the third call of a function of Node does something else. */
+describe('a thread that fails', () => {
+  /** Runs two threads in a process of its own; in one of them the third call of a function of Node does something else. */
   function run(
     t: TestContext,
     [module, name]: readonly ['fs', 'writeSync' | 'readSync'] | readonly ['crypto', 'createHash'],
     instead: string,
+    failing: 'worker' | 'main' = 'worker',
   ): { root: string; status: number | null; stderr: string } {
     const folder = workspace(t, 'worker')
     const root = join(folder, 'out')
@@ -188,7 +189,7 @@ describe('a worker that fails', () => {
       import crypto from 'node:crypto'
       import { syncBuiltinESMExports } from 'node:module'
       import { isMainThread } from 'node:worker_threads'
-      if (!isMainThread) {
+      if (isMainThread === ${failing === 'main'}) {
         const real = module.${name}
         let left = 2
         module.${name} = (...args) => {
@@ -197,7 +198,7 @@ describe('a worker that fails', () => {
           ${instead}
         }
       } else {
-        // so slow that the worker gets tiles
+        // so slow that the other one gets tiles
         const real = crypto.createHash
         crypto.createHash = (...args) => {
           Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 50)
@@ -227,6 +228,12 @@ describe('a worker that fails', () => {
     assert.deepEqual(readdirSync(folder).toSorted(), ['base', 'preload.mjs', 'run.mjs'], 'nothing is left, not even the folder')
     return { root, status, stderr }
   }
+
+  it('and is the main one ends the run too, and the worker with it', (t) => {
+    const { status, stderr } = run(t, ['fs', 'writeSync'], `throw Object.assign(new Error('EIO'), { code: 'EIO' })`, 'main')
+    assert.equal(status, 5, stderr)
+    assert.match(stderr, /FileSystemError 5: out\.bin: cannot be written/)
+  })
 
   it('by a bug ends the run with exit 1 and its message', (t) => {
     const { status, stderr } = run(t, ['crypto', 'createHash'], `throw new TypeError('poison')`)
