@@ -90,6 +90,23 @@ describe('what LyCORIS and sd-scripts train', () => {
     assertMerged(await merged(t, scaled, { ss_network_args: '{"algo": "glora", "rs_lora": "True"}' }), read('base.safetensors'), expectedOf('glora'))
   })
 
+  it('is GLoRA of kernels of a sensible size only', async (t) => {
+    const folder = workspace(t)
+    writeSafetensors(join(folder, 'base.safetensors'), { 'down_blocks.0.conv.weight': f32Tensor([2, 2, 20, 20], Array(1600).fill(1)) })
+    const key = 'lora_unet_down_blocks_0_conv'
+    const shapes = { a1: [2, 1], a2: [1, 2], b1: [2, 1], b2: [1, 2, 20, 20] }
+    const tensors = Object.entries(shapes).map(
+      ([part, shape]) => [`${key}.${part}.weight`, f32Tensor(shape, Array(shape.reduce((a, b) => a * b, 1)).fill(0.1))] as const,
+    )
+    writeSafetensors(join(folder, 'style.safetensors'), Object.fromEntries(tensors))
+    const plan = planMerge({
+      base: join(folder, 'base.safetensors'),
+      adapters: [{ path: join(folder, 'style.safetensors') }],
+      out: join(folder, 'out.safetensors'),
+    })
+    await assert.rejects(plan, refused(UnsupportedError, /400 elements for each input; up to 343/))
+  })
+
   it('takes weights where the result is linear in them, and refuses them where it is not', async (t) => {
     const folder = workspace(t)
     const run = (name: string, weight: number): Promise<unknown> =>

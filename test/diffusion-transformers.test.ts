@@ -379,6 +379,44 @@ describe("OpenCLIP's projection, which original checkpoints keep transposed", ()
   }
 })
 
+describe("OpenCLIP's attention, which original checkpoints keep in one matrix", () => {
+  const parts = ['q_proj', 'k_proj', 'v_proj']
+  const path = 'text_model.encoder.layers.0.self_attn'
+  const apart = Object.fromEntries(
+    parts.flatMap((part, i) => [
+      [`${path}.${part}.weight`, values(20 + i, [4, 4], 0.5)],
+      [`${path}.${part}.bias`, values(30 + i, [4], 0.5)],
+    ]),
+  )
+  const joined = (tensors: Tensors, what: string): PlainTensor => {
+    const all = parts.map((part) => tensors[`${path}.${part}.${what}`])
+    const [first] = all
+    assert.ok(first)
+    return { ...first, shape: [12, ...first.shape.slice(1)], bytes: Uint8Array.from(all.flatMap((one) => [...(one?.bytes ?? [])])) }
+  }
+  const original = (tensors: Tensors): Tensors => ({
+    'transformer.resblocks.0.attn.in_proj_weight': joined(tensors, 'weight'),
+    'transformer.resblocks.0.attn.in_proj_bias': joined(tensors, 'bias'),
+  })
+  const kinds: Readonly<Record<string, Maker>> = {
+    ...KINDS,
+    'LoRA with DoRA of inputs': (key, shape, hasBias, seed) => ({
+      ...lora(key, shape, hasBias, seed),
+      [`${key}.dora_scale`]: values(seed + 2, [1, shape[1]], 1),
+    }),
+    BOFT: (key, _, __, seed) => ({ [`${key}.oft_blocks`]: values(seed, [2, 2, 2, 2], 0.5) }),
+  }
+  for (const [kind, make] of Object.entries(kinds)) {
+    it(`takes ${kind} of each part in its rows`, async (t) => {
+      const flatPath = `lora_te2_${flat(path)}`
+      for (const trained of [parts, parts.slice(1, 2)]) {
+        const adapter = Object.assign({}, ...trained.map((part, i) => make(`${flatPath}_${part}`, [4, 4], true, 40 + 10 * i))) as Tensors
+        assertSame(await merge(t, original(apart), adapter), original(await merge(t, apart, adapter)))
+      }
+    })
+  }
+})
+
 describe('a pipeline of FLUX', () => {
   it("takes sd-scripts' adapter in all of its models: T5 is the third text encoder there, the second here", async (t) => {
     const folder = workspace(t)

@@ -5,12 +5,14 @@
  * and what fits both ways is an error.
  */
 import type { Delta } from '../core/delta.js'
-import { MismatchError } from '../core/errors.js'
+import { MismatchError, UnsupportedError } from '../core/errors.js'
 import { transposed, type MatrixView } from '../core/matrix-view.js'
 import { shapeText } from '../core/shape.js'
 import type { AdapterModule } from './adapter-file.js'
 import { asMatrixOf, change, changeOfRows, lowRankDelta, matrixOf, requireFit, shapeOf, type BoundPiece } from './diffusion-bound.js'
 import { colCount, placeOf, rowCount, tensorOf, tucker } from './factors.js'
+
+const MOST_KERNEL_ELEMENTS = 343 // 7 x 7 x 7, each of which is a row and a column of the plan; seen: 3 x 3
 
 /** The first and the second matrix of a pair, as they are multiplied. */
 interface Pairs {
@@ -25,6 +27,8 @@ export function bindLycorisGlora(bound: BoundPiece): Delta[] {
   const { through, plus } = pairsOf(bound)
   const core = module.factors.get('gloraBM')
   const kernel = inputs / channels
+  if (kernel > MOST_KERNEL_ELEMENTS)
+    throw new UnsupportedError(`is GLoRA of a convolution with ${kernel} elements for each input; up to ${MOST_KERNEL_ELEMENTS} are merged.`, placeOf(module))
   const mixing: Delta = { variant: 'through', ...changeOfRows(bound), ...asMatrixOf(bound), ...through, kernel }
   if (core === undefined) return [mixing, lowRankDelta(bound, plus)]
   const value = tucker(core, transposed(plus.B), plus.A)
