@@ -56,8 +56,11 @@ function checkBases(root: string): void {
       assert.ok(Object.keys(modules).length >= 4)
       const adapter = writeAdapter(join(folder, 'adapter'), { modules, rank: 3, alpha: 7, seed: 21, config: { fan_in_fan_out: isStoredTurned } })
       const asked = { outtype: 'f32', ...(typeof preOverride === 'string' ? { pre: preOverride } : {}) } as const
-      const { bytes } = await assertOnePass(folder, base, [{ path: adapter }], asked)
-      assert.equal(bytes.equals(await ggufOf(base, [], join(folder, 'plain.gguf'), asked)), false, 'the adapter changes something')
+      const { bytes, path } = await assertOnePass(folder, base, [{ path: adapter }], asked)
+      const plain = join(folder, 'plain.gguf')
+      assert.equal(bytes.equals(await ggufOf(base, [], plain, asked)), false, 'the adapter changes something')
+      // blocks of MXFP4 would have to be quantized again
+      if (!name.endsWith('mxfp4')) await assertIntoGguf(folder, plain, [{ path: adapter }], path)
     })
   }
 }
