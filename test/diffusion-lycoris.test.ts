@@ -90,6 +90,42 @@ describe('what LyCORIS and sd-scripts train', () => {
     assertMerged(await merged(t, scaled, { ss_network_args: '{"algo": "glora", "rs_lora": "True"}' }), read('base.safetensors'), expectedOf('glora'))
   })
 
+  it('may have a sparse rest, as LyCORIS extracts it from two models', async (t) => {
+    const adapter = read('locon.safetensors')
+    const expected = expectedOf('locon')
+    const integers = (shape: readonly number[], numbers: readonly number[]): PlainTensor => ({
+      dtype: 'I16',
+      shape,
+      bytes: new Uint8Array(Int16Array.from(numbers).buffer),
+    })
+    const rest = (path: string, rows: number, cols: number): Tensors => ({
+      [`${path}.bias_indices`]: integers([2, 3], [0, 2, 7, cols - 1, 1, 3]),
+      [`${path}.bias_values`]: f32Tensor([3], [0.5, -1, 2]),
+      [`${path}.bias_size`]: integers([2], [rows, cols]),
+    })
+    for (const [path, name, cols] of [
+      [Q, 'down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q.weight', 8],
+      [CONV, 'down_blocks.0.resnets.0.conv1.weight', 54],
+    ] as const) {
+      Object.assign(adapter, rest(path, 8, cols))
+      const weight = expected.get(name)
+      assert.ok(weight)
+      const scale = 1.5 / 3 // of the whole update
+      for (const [at, value] of [
+        [cols - 1, 0.5],
+        [2 * cols + 1, -1],
+        [7 * cols + 3, 2],
+      ] as const)
+        weight[at] = (weight[at] ?? Number.NaN) + scale * value
+    }
+    assertMerged(await merged(t, adapter), read('base.safetensors'), expected)
+    for (const [what, broken] of Object.entries({
+      'of another weight': { ...adapter, ...rest(Q, 8, 9) },
+      incomplete: Object.fromEntries(Object.entries(adapter).filter(([key]) => key !== `${CONV}.bias_values`)),
+    }))
+      await assert.rejects(merged(t, broken), refused(MismatchError, /its sparse rest .* is none of a weight of 8 x/), what)
+  })
+
   it('is GLoRA of kernels of a sensible size only', async (t) => {
     const folder = workspace(t)
     writeSafetensors(join(folder, 'base.safetensors'), { 'down_blocks.0.conv.weight': f32Tensor([2, 2, 20, 20], Array(1600).fill(1)) })
@@ -149,7 +185,6 @@ describe('a file of LyCORIS that cannot be merged', () => {
       UnsupportedError,
       /oft_diag": is a rotation as LyCORIS stored it before version 2/,
     ],
-    ['has a sparse rest', with_({ [`${Q}.bias_indices`]: f32Tensor([1], [0]) }), UnsupportedError, /sparse rest/],
     ['widens the base', with_({ 'diffusion_model.conv_in.reshape_weight': f32Tensor([2], [1, 1]) }), UnsupportedError, /control LoRA/],
     [
       'is IA3 for other outputs',

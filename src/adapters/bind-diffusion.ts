@@ -84,7 +84,24 @@ function bindLocon(bound: BoundPiece): Delta[] {
   const [trained, difference] = [module.factors.get('trainedBias'), module.factors.get('biasDifference')]
   if (trained !== undefined) deltas.push(biasDelta(bound, trained, module.scale))
   if (difference !== undefined) deltas.push(biasDelta(bound, difference, 1))
-  return deltas
+  return [...deltas, ...sparseRest(bound)]
+}
+
+/** Single elements that an extraction kept beside a low-rank update, as it saw the weight: (out x everything else). */
+function sparseRest(bound: BoundPiece): Delta[] {
+  const { module } = bound
+  const { out, inputs } = shapeOf(bound)
+  const [positions, values] = [module.factors.get('restPositions'), module.factors.get('restValues')]
+  const size = [module.options?.get('rest.0'), module.options?.get('rest.1')]
+  if (positions === undefined && values === undefined && size[0] === undefined) return []
+  const count = values === undefined ? 0 : elementCount(values.shape)
+  if (positions === undefined || values === undefined || shapeText(positions.shape) !== shapeText([2, count]) || size[0] !== out || size[1] !== inputs)
+    throw new MismatchError(
+      `its sparse rest (bias_indices ${shapeText(positions?.shape ?? [])}, bias_values ${shapeText(values?.shape ?? [])}, bias_size ${size.join(' x ')}) is none of a weight of ${out} x ${inputs}.`,
+      placeOf(module),
+    )
+  requireWhole(bound, 'has a sparse rest')
+  return [{ variant: 'sparse', ...changeOfRows(bound), ...asMatrixOf(bound), positions, values: asMatrix(values, count, 1) }]
 }
 
 /** An update, and the magnitudes that the sum of it and the base is given after it: DoRA, of PEFT (outputs) or of LyCORIS (outputs, out x 1 …, or inputs, 1 x in …). */

@@ -20,7 +20,7 @@ export type DiffusionRole =
   | ('lokr1' | 'lokr1A' | 'lokr1B' | 'lokr2' | 'lokr2A' | 'lokr2B' | 'lokr2T')
   | ('gloraA1' | 'gloraA2' | 'gloraB1' | 'gloraB2' | 'gloraBM')
   | ('difference' | 'biasDifference' | 'normDifference' | 'normBiasDifference')
-  | ('modulation' | 'onInput' | 'oftBlocks' | 'oftBlocks1' | 'oftBlocks2' | 'oftBlocks3' | 'rescale')
+  | ('modulation' | 'onInput' | 'oftBlocks' | 'oftBlocks1' | 'oftBlocks2' | 'oftBlocks3' | 'rescale' | 'restPositions' | 'restValues' | 'restSize')
 
 /** A key taken apart. */
 export interface DiffusionKey {
@@ -100,6 +100,9 @@ const TAILS: ReadonlyMap<string, DiffusionRole> = new Map<string, DiffusionRole>
   ['oft_blocks/', 'oftBlocks'],
   ...(['oftBlocks', 'oftBlocks1', 'oftBlocks2', 'oftBlocks3'] as const).map((role, i) => [`oft_blocks/${i}`, role] as const), // of FLUX, one for each part of a fused matrix
   ['rescale/', 'rescale'],
+  ['bias_indices/', 'restPositions'], // not of a bias: what an extraction left out of the weight, sparse
+  ['bias_values/', 'restValues'],
+  ['bias_size/', 'restSize'],
 ])
 const MARKERS: ReadonlySet<string> = new Set([...TAILS.keys()].map((key) => key.slice(0, key.indexOf('/'))))
 /** A component that carries the last one of the module; XLabs has one for each stream of a block, numbered. */

@@ -30,6 +30,7 @@ type Factors = ReadonlyMap<DiffusionRole, TensorInfo>
 
 const SCALED = ['alpha', 'doraScale', 'biasDifference'] as const
 const ROTATES = ['alpha', 'rescale'] as const
+const REST = ['restPositions', 'restValues', 'restSize'] as const
 const rankOf =
   (role: DiffusionRole) =>
   (factors: Factors): number =>
@@ -41,7 +42,7 @@ const hasDimensions =
 
 /** The first row that is complete has the module. */
 export const DIFFUSION_KINDS: readonly DiffusionKindRow[] = [
-  { kind: 'locon', name: 'LoRA', needs: ['A', 'B'], may: [...SCALED, 'mid', 'magnitude', 'trainedBias'], rank: rankOf('A') },
+  { kind: 'locon', name: 'LoRA', needs: ['A', 'B'], may: [...SCALED, ...REST, 'mid', 'magnitude', 'trainedBias'], rank: rankOf('A') },
   { kind: 'hadamard', name: 'LoHa', needs: ['hada1A', 'hada1B', 'hada2A', 'hada2B'], may: [...SCALED, 'hada1T', 'hada2T'], rank: rankOf('hada1B') },
   { kind: 'kronecker', name: 'LoKr', needs: ['lokr1', 'lokr2A', 'lokr2B'], may: [...SCALED, 'lokr2T'], rank: rankOf('lokr2B') },
   { kind: 'kronecker', name: 'LoKr', needs: ['lokr1A', 'lokr1B', 'lokr2A', 'lokr2B'], may: [...SCALED, 'lokr2T'], rank: rankOf('lokr2B') },
@@ -112,11 +113,6 @@ export const REFUSED_KEYS: readonly RefusedKeys[] = [
     name: 'OFT of LyCORIS before 2',
     pattern: /\.oft_diag$/,
     why: 'is a rotation as LyCORIS stored it before version 2, in a form that later ones do not read: train it again, or load it with the version that made it',
-  },
-  {
-    name: 'sparse rests of extracted adapters',
-    pattern: /\.bias_(?:indices|values|size)$/,
-    why: 'is a sparse rest that LyCORIS left when it extracted the adapter from a model: extract it again without --use_sparse_bias',
   },
   {
     name: 'control LoRA',

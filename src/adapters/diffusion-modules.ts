@@ -23,7 +23,9 @@ interface Group extends Omit<DiffusionKey, 'role'> {
 }
 
 /** Read while planning, no factors. */
-const SWITCHES: ReadonlySet<DiffusionRole> = new Set<DiffusionRole>(['alpha', 'onInput'])
+const SWITCHES: ReadonlySet<DiffusionRole> = new Set<DiffusionRole>(['alpha', 'onInput', 'restSize'])
+/** Of any type that integers have. */
+const INTEGERS: ReadonlySet<DiffusionRole> = new Set<DiffusionRole>(['restPositions'])
 
 /** @throws MismatchError, UnsupportedError, FormatError naming the tensor */
 export async function readDiffusionModules(
@@ -54,7 +56,7 @@ async function readModule(row: DiffusionKindRow, group: Group, metadata: Diffusi
   const divisor = metadata.isRankStabilized && row.alpha === 'given' ? Math.sqrt(rank) : rank
   const scale = row.rank === undefined ? 1 : (configured ?? (alpha === undefined ? 1 : alpha / divisor))
   if (!Number.isFinite(Math.fround(scale))) throw new FormatError(`alpha ${alpha} gives module ${quoted(name)} a scale too large for f32.`, place)
-  const onInput = factors.get('onInput')
+  const [onInput, size] = [factors.get('onInput'), factors.get('restSize')]
   const kept = new Map([...factors].filter(([role]) => !SWITCHES.has(role)))
   return {
     kind: row.kind,
@@ -68,6 +70,7 @@ async function readModule(row: DiffusionKindRow, group: Group, metadata: Diffusi
     ...(component === undefined ? {} : { component }),
     ...(onInput === undefined ? {} : { actsOnInputs: (await small.scalar(onInput)) !== 0 }),
     ...(row.alpha === 'constraint' ? { options: new Map([['constraint', await readConstraint(stored, small, file)]]) } : {}),
+    ...(size === undefined ? {} : { options: new Map((await small.numbers(size)).map((count, i) => [`rest.${i}`, count])) }),
   }
 }
 
@@ -139,7 +142,8 @@ function checkFactors(row: DiffusionKindRow, factors: Factors, file: string): vo
   for (const [role, tensor] of factors) {
     const place = { file, tensor: tensor.name }
     if (tensor.shape.includes(0)) throw new MismatchError(`is empty (shape ${shapeText(tensor.shape)}): save the adapter again.`, place)
-    if (!SWITCHES.has(role) && !isPlainFloat(tensor.dtype)) throw new UnsupportedError(`has dtype ${tensor.dtype}; F32, F16 or BF16 is wanted.`, place)
+    if (!SWITCHES.has(role) && !INTEGERS.has(role) && !isPlainFloat(tensor.dtype))
+      throw new UnsupportedError(`has dtype ${tensor.dtype}; F32, F16 or BF16 is wanted.`, place)
     if (row.rank !== undefined && MATRICES.has(role) && tensor.shape.length < 2)
       throw new MismatchError(`has shape ${shapeText(tensor.shape)} where a matrix of two dimensions is wanted.`, place)
   }
