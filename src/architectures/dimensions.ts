@@ -2,7 +2,8 @@
  * The numbers of a model that rows and transforms compute with: layers, heads, experts, sizes; whatever generation of
  * config spelled them, and bounded, because loops run over them.
  */
-import { readCount, readFloat, readUint, spelling, wrong, type Config } from './config.js'
+import { isArray, isObject } from '../core/json.js'
+import { readCount, readCounts, readFloat, readSection, readUint, spelling, wrong, type Config } from './config.js'
 
 export const MAX_BLOCKS = 512 // llama.cpp's LLAMA_MAX_LAYERS; it refuses more
 const MAX_EXPERTS = 1024 // no model has more than 512; llama.cpp's LLAMA_MAX_EXPERTS
@@ -31,6 +32,23 @@ export function kvHeadCount(config: Config): number {
   if (values.get('multi_query') === true && values.get('new_decoder_architecture') !== true) return 1 // Falcon 7B, whose num_kv_heads says otherwise
   const key = spelling(config, KV_HEADS)
   return key === undefined ? headCount(config) : readUint(config, key)
+}
+
+/** Number of key and value heads of a layer, where layers differ; 0 = it has no attention of the usual kind. */
+export function layerKvHeadCount(config: Config, block: number): number {
+  const listed = config.values.get('num_key_value_heads_per_layer') ?? null
+  if (listed !== null) return readCounts(config, 'num_key_value_heads_per_layer', MAX_BLOCKS)[block] ?? 0
+  if (!config.values.has('block_configs')) return kvHeadCount(config)
+  const attention = readSection(layerSection(config, block), 'attention')
+  const group = optionalUint(attention, 'n_heads_in_group')
+  return group === undefined ? 0 : Math.floor(headCount(config) / group)
+}
+
+/** What `block_configs` says of a layer. */
+export function layerSection(config: Config, block: number): Config {
+  const blocks = config.values.get('block_configs') ?? null
+  const values = isArray(blocks) ? blocks[block] : undefined
+  return { values: isObject(values) ? values : new Map(), file: config.file, path: `${config.path}block_configs.${block}.` }
 }
 
 /** Elements of one head: head_dim, else its share of the hidden state. */

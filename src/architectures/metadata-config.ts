@@ -18,6 +18,7 @@ const NUMBERS: readonly (readonly [spelling: string, of: (numbers: Numbers) => F
   ['num_key_value_heads', (of) => of('attention.head_count_kv')],
   ['hidden_size', (of) => of('embedding_length')],
   ['num_hidden_layers', (of) => both((all, predictors) => all - predictors, of('block_count'), of('nextn_predict_layers') ?? 0)],
+  ['rotary_dim', (of) => of('rope.dimension_count')],
   ['n_groups', (of) => of('ssm.group_count')],
   ['v_head_dim', (of) => of('attention.value_length_mla')],
   ['qk_nope_head_dim', (of) => both((all, rotating) => all - rotating, of('attention.key_length_mla'), of('rope.dimension_count'))],
@@ -43,6 +44,9 @@ export function configsOfMetadata(
       if (value !== undefined) values.set(spelling, value)
     }
     for (const [spelling, of] of NUMBERS) keep(spelling, of(numbers))
+    const sections = metadata.get(`${gguf}.rope.dimension_sections`)
+    if (sections?.type === 'array' && sections.items !== 'string' && sections.items !== 'bool')
+      values.set('rope_parameters', new Map([['mrope_section', Array.from(sections.value, Number)]]))
     keep('vocab_size', tensors.get('token_embd.weight')?.shape[0])
     for (const [key, , source] of definition.hparams) {
       const spelling = typeof source === 'string' ? source : Array.isArray(source) ? (source as readonly string[])[0] : undefined

@@ -70,6 +70,10 @@ import { hunyuanVl } from './families/hunyuan-vl.js'
 import { openElm } from './families/openelm.js'
 import { smallThinker } from './families/smallthinker.js'
 import { solarOpen } from './families/solar-open.js'
+import { deci, deciBlocks } from './families/deci.js'
+import { glm4MoeLite, glmOcr } from './families/glm-kin.js'
+import { ruGpt3 } from './families/rugpt3.js'
+import { exaone45, qwen3Asr, qwen3Omni, sarashina } from './families/text-of-others.js'
 import { mistral3 } from './families/mistral3.js'
 import { llama4 } from './families/llama4.js'
 import { ernie, ernieMoe, paddleOcr } from './families/ernie.js'
@@ -115,6 +119,7 @@ export const FAMILIES: readonly ArchitectureDefinition[] = [
     smallThinker,
     solarOpen,
   ],
+  ...[deciBlocks, deci, glmOcr, glm4MoeLite, ruGpt3, exaone45, qwen3Asr, qwen3Omni, sarashina],
   ...[dream, llada, lladaMoe, rnd1],
   ...[rwkv6, rwkv6qwen2, rwkv7, arwkv7, t5, t5Encoder],
   ...[bert, distilBert, roberta, xlmRoberta, nomicBert, nomicBertMoe, modernBert, neoBert, jinaBert2, euroBert, llamaEmbed, gemmaEmbedding],
@@ -176,10 +181,13 @@ export function findArchitecture(config: JsonObject, file: string): Architecture
   throw new UnsupportedError(`architecture ${quoted(name)} is not supported for GGUF output;${hint} to-gguf --print-supported-models lists all.`, { file })
 }
 
-/** As conversion/base.py `get_model_architecture`: the text model's own class when its part of the config names one. */
+/** Classes that are more than the text model that their config names inside. */
+const WHOLE_CLASSES = new Set(['StepVLForConditionalGeneration', 'Sarashina2VisionForCausalLM', 'Exaone4_5_ForConditionalGeneration'])
+
+/** As conversion/base.py `get_model_architecture`: the text model's own class when its part of the config names one, but for a few. */
 function architectureName(config: JsonObject, file: string): string {
-  const part = textPart(config)
-  const inner = part?.get('architectures') ?? null
+  const [whole] = [config.get('architectures')].flat()
+  const inner = typeof whole === 'string' && WHOLE_CLASSES.has(whole) ? null : (textPart(config)?.get('architectures') ?? null)
   const [path, value] = inner === null ? ['architectures', config.get('architectures')] : ['text_config.architectures', inner]
   if (!isArray(value))
     throw new FormatError(`${path} is ${value === undefined ? 'missing' : printable(kindOf(value))}; an array with the name of a model class is wanted.`, {

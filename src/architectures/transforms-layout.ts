@@ -24,8 +24,8 @@ export const LAYOUT_TRANSFORMS = {
   stackAltup: stack((config) => readUint(config, 'altup_num_inputs') - 1),
   stackHeads: stack(headCount),
   stackKvHeads: stack(kvHeadCount),
-  /** The rows of all, one after the other. */
-  join: { apply: (tensors) => [joined(tensors)], undo: separated },
+  /** The rows of all three, one after the other; as many of each. */
+  joinThirds: { apply: (tensors) => [joined(tensors)], undo: (made) => made.flatMap((tensor) => equalParts(tensor, 3)) },
   /** Halves, thirds of the rows; of each matrix, where there is a stack of them. */
   halves: parts((tensor) => equalParts(tensor, 2), wholeOfParts),
   thirds: parts((tensor) => equalParts(tensor, 3), wholeOfParts),
@@ -127,16 +127,9 @@ function stacked(tensors: readonly TensorProgram[]): TensorProgram {
 }
 
 function joined(tensors: readonly TensorProgram[]): TensorProgram {
-  const first = alike(tensors, ({ shape }, { shape: other }) => sameShape(shape.slice(1), other.slice(1)))
+  const first = alike(tensors, ({ shape }, { shape: other }) => sameShape(shape, other))
   const rows = tensors.reduce((sum, { shape }) => sum + (shape[0] ?? 0), 0)
   return { source: first.source, shape: [rows, ...first.shape.slice(1)], program: { op: 'stack', parts: tensors.map(({ program }) => program) } }
-}
-
-/** The parts of what was joined: as many rows each as they had. */
-function separated([made]: readonly TensorProgram[], _: TransformContext, before?: readonly TensorProgram[]): TensorProgram[] {
-  if (made === undefined || before === undefined) throw new FormatError('is made of several, and how many rows each has is not known.')
-  let row = 0
-  return before.map(({ shape: [rows = 0] }) => rowsFrom(made, (row += rows) - rows, rows))
 }
 
 function liesAlong(axis: -1 | -2, { shape }: TensorProgram, config: Config): boolean {

@@ -8,6 +8,7 @@ import { LINEAR_ATTENTION_TRANSFORMS } from './transforms-linear-attention.js'
 import { LAYOUT_TRANSFORMS } from './transforms-layout.js'
 import { MULTIPLIER_TRANSFORMS } from './transforms-multipliers.js'
 import { PROJECTION_TRANSFORMS } from './transforms-projections.js'
+import { ROPE_KIN_TRANSFORMS } from './transforms-rope-kin.js'
 import { TIME_MIX_TRANSFORMS } from './transforms-time-mix.js'
 import { VALUE_TRANSFORMS } from './transforms-values.js'
 
@@ -19,6 +20,7 @@ export const TRANSFORMS = {
   ...PROJECTION_TRANSFORMS,
   ...LINEAR_ATTENTION_TRANSFORMS,
   ...MULTIPLIER_TRANSFORMS,
+  ...ROPE_KIN_TRANSFORMS,
   ...TIME_MIX_TRANSFORMS,
   ...VALUE_TRANSFORMS,
 } as const

@@ -23,7 +23,9 @@ export async function bert(draft: Draft): Promise<boolean> {
   const table = listedTable(vocabulary, draft.vocabSize)
   addTypeCount(draft, typeCount(config))
   const tokens = table.tokens.map((token, id) => (table.types[id] === TOKEN_TYPES.control ? token : token.startsWith('##') ? token.slice(2) : `\u2581${token}`))
-  const pre = await recognisePreTokenizer(vocabulary, await files.json('tokenizer_config.json'), undefined, draft.givenPre)
+  // llama.cpp does not look at the name for WordPiece: any will do for a vocabulary of the model's own
+  const otherwise = vocabulary.modelType === 'WordPiece' ? 'default' : undefined
+  const pre = await recognisePreTokenizer(vocabulary, await files.json('tokenizer_config.json'), undefined, draft.givenPre, otherwise)
   draft.notes.push(pre.note)
   addTable(draft, { ...table, model: 'bert', tokens }, pre.name)
   await addSpecial(draft, { loadMerges: false, tokenCount: tokens.length })

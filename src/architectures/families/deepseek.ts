@@ -100,7 +100,14 @@ export const DEEPSEEK2_LAYERS = {
 
 export const deepseek2 = defineArchitecture({
   gguf: 'deepseek2',
-  huggingFace: ['DeepseekV2ForCausalLM', 'DeepseekV3ForCausalLM', 'KimiVLForConditionalGeneration', 'KimiK25ForConditionalGeneration', 'YoutuForCausalLM'],
+  huggingFace: [
+    'DeepseekV2ForCausalLM',
+    'DeepseekV3ForCausalLM',
+    'KimiVLForConditionalGeneration',
+    'KimiK25ForConditionalGeneration',
+    'YoutuForCausalLM',
+    'YoutuVLForConditionalGeneration',
+  ],
   modelType: 'deepseek_v3',
   defaults: {
     deepseek_v2: {

@@ -63,7 +63,10 @@ export const chatglmOwn = defineArchitecture({
 })
 
 const GLM4_BODY: readonly TensorRow[] = [
-  ...[...ENDS, ...ATTENTION],
+  ...ENDS,
+  ['model.layers.{block}.self_attn.q_proj', 'attnQ', 'pairsApart', 'bias?'],
+  ['model.layers.{block}.self_attn.k_proj', 'attnK', 'pairsApart', 'bias?'],
+  ...ATTENTION.slice(2),
   ['model.layers.{block}.input_layernorm', 'attnNorm'],
   ['model.layers.{block}.post_attention_layernorm', 'ffnNorm'],
   ['model.layers.{block}.post_self_attn_layernorm', 'postAttentionNorm'],
@@ -74,7 +77,7 @@ const GLM4_BODY: readonly TensorRow[] = [
 
 export const glm4 = defineArchitecture({
   gguf: 'glm4',
-  huggingFace: ['Glm4ForCausalLM'],
+  huggingFace: ['Glm4ForCausalLM', 'Glm4vForConditionalGeneration'],
   modelType: 'glm4',
   defaults: {
     glm4: {
@@ -87,6 +90,7 @@ export const glm4 = defineArchitecture({
         partial_rotary_factor: 0.5,
       },
     },
+    glm4v_text: { missing: { max_position_embeddings: 32768, rms_norm_eps: 1e-5, rope_theta: 10000, num_key_value_heads: 2 } },
   },
   hparams: [...TEXT_HPARAMS, ['rope.dimension_count', 'u32', rotaryDimensions(0.5)]],
   tensors: GLM4_BODY,

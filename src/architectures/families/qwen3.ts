@@ -24,6 +24,7 @@ export const qwen3 = defineArchitecture({
         ],
       },
     ], // Qwen 3 Embedding has names without model.
+    'StepVLForConditionalGeneration',
     ['Qwen3Model', { prefixes: [['model.', '']], without: ['output'] }],
   ],
   modelType: 'qwen3',
