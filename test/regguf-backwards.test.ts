@@ -5,7 +5,7 @@ import { describe, it, type TestContext } from 'node:test'
 import { UnsupportedError } from '../src/core/errors.js'
 import type { EncodedType, ReadableType } from '../src/core/arithmetic.js'
 import { PLAIN_ARITHMETIC } from '../src/engine/arithmetic.js'
-import { execute, planGguf, type AdapterOption, type GgufOptions, type Plan } from '../src/index.js'
+import { execute, planGguf, planMerge, type AdapterOption, type GgufOptions, type Plan } from '../src/index.js'
 import { architectureFixtures, writeArchitectureModel } from './support/architecture-fixtures.js'
 import { readGguf, type GgufFile, type GgufFileTensor } from './support/gguf-file.js'
 import { writeGgufLora } from './support/gguf-lora-file.js'
@@ -74,6 +74,10 @@ describe('an adapter in a GGUF that holds tensors otherwise than the checkpoint'
     const adapters = [{ path: peft }, { path: lora, weight: 0.5 }]
     const [into, ofFolder] = [await make(base.path, adapters), await make(model, adapters)]
     assert.deepEqual(differing(into.file, ofFolder.file), [])
+    const folder = join(root, 'merged')
+    await execute(await planMerge({ base: model, adapters, out: folder, dtype: 'F32', receipt: false }), { threads: 1 })
+    const steps = await make(folder, [], { noVocab: true, outtype: 'f32' })
+    assert.deepEqual(differing(into.file, steps.file), [], 'through a merged folder')
     assert.deepEqual(differing(base.file, into.file).sort(), [
       ...['attn_k', 'attn_q', 'attn_v'].map((name) => `blk.0.${name}.weight`),
       'blk.1.attn_k.weight',

@@ -1,5 +1,6 @@
 /** Words about where elements lie: stacks, joins, splits, transposes, rotary halves. No value changes. */
 import { FormatError } from '../core/errors.js'
+import { everyNth } from '../core/every-nth.js'
 import { rowRange, transpose } from '../core/row-maps.js'
 import { inRows, type RowProgram } from '../core/row-program.js'
 import { elementCount, rowShape, sameShape, shapeText } from '../core/shape.js'
@@ -181,7 +182,9 @@ function everySecond(tensor: TensorProgram, first: number): TensorProgram {
   const axis = dimensions >= 2 ? 1 : 0 // (experts, rows, columns) and (experts, rows)
   const [outer, rows, rest] = stackOf(tensor, dimensions >= 2)
   if (rows % 2 !== 0) throw uneven(tensor, rows, 2)
-  return recut(tensor, [outer, rows / 2, 2, rest], { starts: [0, 0, first], sizes: [outer, rows / 2, 1, rest] }, tensor.shape.with(axis, rows / 2))
+  const shape = tensor.shape.with(axis, rows / 2)
+  const program = everyNth(inRows(tensor.program, { rows: outer * rows, cols: rest }), 2, first)
+  return { source: tensor.source, shape, program: inRows(program, rowShape(shape)) }
 }
 
 /** Rows of the one and the other by turns. */

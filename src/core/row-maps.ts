@@ -117,19 +117,6 @@ export function rearranged(program: RowProgram, view: readonly number[], { start
   return turned.some((from, to) => from !== to) ? { op: 'permuteRows', input: rows, shape: kept, order: turned } : rows
 }
 
-/**
- * The program that undoes what `transformed` does to `input`: it takes rows in the order of `transformed` back to that of
- * `input`. Undefined when anything else than the order of rows was changed on the way.
- * @param rows  gives what `transformed` gives, from elsewhere
- */
-export function undone(transformed: RowProgram, input: RowProgram, rows: RowProgram): RowProgram | undefined {
-  if (transformed === input) return rows
-  if (transformed.op !== 'permuteRows') return undefined
-  const { shape, order } = transformed
-  const inverse = order.map((_, axis) => order.indexOf(axis))
-  return undone(transformed.input, input, { op: 'permuteRows', input: rows, shape: order.map((axis) => shape[axis] ?? 1), order: inverse })
-}
-
 function sliced(input: RowProgram, first: number, rows: number): RowProgram {
   return { op: 'sliceRows', input, shape: [programShape(input).rows], starts: [first], sizes: [rows] }
 }
