@@ -35,6 +35,8 @@ export interface Backwards {
   readonly find: (name: string) => BackwardTensor | undefined
   /** By names in the file: what a tensor is a part of. None for tensors that no row makes of others (rope factors). */
   readonly units: ReadonlyMap<string, RowUnit>
+  /** Whether the model has an output; where the file has none, it is the embedding. */
+  readonly hasOutput: boolean
   /** `model_type` of the configs that it may have been made from. */
   readonly modelTypes: ReadonlySet<string>
 }
@@ -98,7 +100,8 @@ function backwardTensors(tensors: ReadonlyMap<string, TensorInfo>, { architectur
   }
   const find = (name: string): BackwardTensor | undefined =>
     found.get(name) ?? found.get(orNone(() => tableName(matched(architecture, name, configOf(undefined)), units)) ?? '')
-  return { tensors: found, find, units, modelTypes: new Set([architecture.definition.modelType]) }
+  const hasOutput = architecture.rules.some(({ roles }) => roles.includes('output'))
+  return { tensors: found, find, units, hasOutput, modelTypes: new Set([architecture.definition.modelType]) }
 }
 
 /** The name of a row's piece among the sources of a unit that is made by the same words. */

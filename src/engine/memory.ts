@@ -81,7 +81,7 @@ function scratchBytes(program: RowProgram, rows: number): number {
       return scratchBytes(program.input, rows)
     case 'lowRank':
       // A packed in strips, some rows of it on their way there, B as it is and in bands
-      return (program.A.rows * (cols + 8) + Math.max(cols, FACTOR_ELEMENTS) * 1.5 + (2 * rows + 4) * program.A.rows) * 4
+      return lastingBytes(program, rows) + (Math.max(cols, FACTOR_ELEMENTS) * 1.5 + (2 * rows + 4) * program.A.rows) * 4
     case 'add':
       return (
         rows * cols * 4 * (program.deltas.length > 1 ? 2 : 1) +
@@ -120,7 +120,7 @@ function scratchBytes(program: RowProgram, rows: number): number {
       return innerRows * inner * 4 + scratchBytes(program.input, innerRows)
     }
     case 'stack':
-      return program.parts.reduce((sum, part) => sum + scratchBytes(part, Math.min(rows, programShape(part).rows)), 0)
+      return stackBytes(program.parts, rows)
     case 'beside':
       return program.parts.reduce((sum, part) => sum + rows * programShape(part).cols * 4 + scratchBytes(part, rows), 0)
     case 'replaceRows':
@@ -183,6 +183,39 @@ function scratchBytes(program: RowProgram, rows: number): number {
 }
 
 /** A small program that is computed as a whole and kept. */
+/** Parts are computed one after the other; what is kept until the next tensor is that of all of them. */
+function stackBytes(parts: readonly RowProgram[], rows: number): number {
+  let [passing, lasting] = [0, 0]
+  for (const part of parts) {
+    const own = Math.min(rows, programShape(part).rows)
+    const kept = lastingBytes(part, own)
+    passing = Math.max(passing, scratchBytes(part, own) - kept)
+    lasting += kept
+  }
+  return passing + lasting
+}
+
+/** What of its scratch a program keeps: packed factors; all of it, where that is not looked into. */
+function lastingBytes(program: RowProgram, rows: number): number {
+  switch (program.op) {
+    case 'read':
+    case 'gather':
+    case 'fill':
+      return 0
+    case 'lowRank':
+      return program.A.rows * (program.A.cols + 8) * 4
+    case 'sliceRows':
+    case 'permuteRows':
+      return lastingBytes(program.input, rows)
+    case 'add':
+      return [program.base, ...program.deltas].reduce((sum, part) => sum + lastingBytes(part, rows), 0)
+    case 'stack':
+      return program.parts.reduce((sum, part) => sum + lastingBytes(part, Math.min(rows, programShape(part).rows)), 0)
+    default:
+      return scratchBytes(program, rows)
+  }
+}
+
 function keptBytes(program: RowProgram): number {
   const { rows, cols } = programShape(program)
   return rows * cols * 4 + scratchBytes(program, rows)

@@ -65,11 +65,7 @@ export function mergeModel(model: Model, given: readonly WeightedAdapter[], { ba
     if (tensor !== undefined) untied.set(name, { ...tensor, name })
   }
   if (model.gguf !== undefined)
-    checkGguf(
-      model,
-      deltas,
-      adapters.some(({ adapter }) => (adapter.untied?.size ?? 0) > 0),
-    )
+    checkGguf(model, deltas, { unties: adapters.some(({ adapter }) => (adapter.untied?.size ?? 0) > 0), hasOutput: backwards?.hasOutput ?? true })
   const original = originalTensors(model, backwards)
   const merged = (base: RowProgram, own: readonly WeightedDelta[]): RowProgram => mergedProgram(base, combined(own, rule, rank), original)
   const merge =
@@ -183,8 +179,12 @@ function untiedOrigins(
 }
 
 /** Merging into a GGUF changes values only: it cannot give the output a tensor of its own (nor the vocabulary another size: ggufMerge). */
-function checkGguf({ tensors, label }: Model, deltas: ReadonlyMap<string, readonly WeightedDelta[]>, unties: boolean): void {
-  const sharesOutput = !tensors.has('output.weight')
+function checkGguf(
+  { tensors, label }: Model,
+  deltas: ReadonlyMap<string, readonly WeightedDelta[]>,
+  { unties, hasOutput }: { readonly unties: boolean; readonly hasOutput: boolean },
+): void {
+  const sharesOutput = hasOutput && !tensors.has('output.weight')
   const differs = (name: string): boolean =>
     (isEmbedding(name) || name === 'token_embd.weight') && deltas.get(name)?.some(({ delta }) => delta.keepsTie !== true) === true
   if (unties || (sharesOutput && [...deltas.keys()].some(differs)))
