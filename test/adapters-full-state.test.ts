@@ -187,7 +187,13 @@ describe('a full state dict of loralib beside its base', () => {
       assert.ok(error instanceof MismatchError && error.place.tensor === 'fct.weight', String(error))
       return /neither the base's .* nor the base's plus/.test(error.message)
     })
-    await assert.rejects(merged(t, base, { ...weightsOf('F32', 1), ...FACTORS }, { ...SAID, alpha: 16 }), /--alpha the right one/)
+    await assert.rejects(merged(t, base, { ...weightsOf('F32', 1), ...FACTORS }, { ...SAID, alpha: 16 }), /plus 0\.500 of the update: is --alpha 8 meant\?/)
+    for (const dtype of ['BF16', 'F16'])
+      await assert.rejects(
+        merged(t, weightsOf(dtype, 0), { ...weightsOf(dtype, 1), ...FACTORS }, { ...SAID, alpha: 4000 }),
+        MismatchError,
+        'near to the base, beside such an update',
+      )
     const mixed = { ...base, 'emb.weight': weightsOf('F32', 1)['emb.weight'] ?? assert.fail() }
     await assert.rejects(
       merged(t, base, { ...mixed, ...FACTORS }),

@@ -61,7 +61,7 @@ export async function inKnownState(
   if (file.fullState?.factors.length === 0)
     return inState(file, 'eval', { isBase, note: `${lastPart(path)} ${MEANING.eval}, as --state says; without --alpha this was not compared with the base` })
   const { tensors, others } = comparedOf(file, base, bound)
-  const decided = decide(await compareAll(tensors), state, path)
+  const decided = decide(await compareAll(tensors), { said: state, path, alpha: file.fullState?.factors[0]?.alpha ?? Number.NaN })
   const changed = await changedOnes(others)
   const also = changed.length === 0 ? '' : `; of the other tensors ${changed.length} differ from the base's, the file's are taken: ${nameList(changed, 4)}`
   return inState(file, decided.state, { isBase, note: `${lastPart(path)} ${MEANING[decided.state]}: ${decided.why}${also}` })
@@ -167,12 +167,19 @@ function rowsWithUpdates(sampler: RowSampler, update: RowProgram, one: Compared)
   return found.slice(0, ROWS_WITH_UPDATES)
 }
 
+/** What the user says of a file. */
+interface Told {
+  readonly said: SavedState | undefined
+  readonly path: string
+  readonly alpha: number
+}
+
 /** @throws MismatchError, UsageError when it cannot be told */
-function decide(judged: readonly Judged[], said: SavedState | undefined, path: string): { state: SavedState; why: string } {
+function decide(judged: readonly Judged[], { said, path, alpha }: Told): { state: SavedState; why: string } {
   const stranger = judged.find(({ verdict }) => verdict === 'neither')
   if (stranger !== undefined)
     throw new MismatchError(
-      `its weights are neither the base's (saved in train mode) nor the base's plus alpha / r · B·A (saved in eval mode): rounding explains a few units of the last place, they are ${amount(stranger.fromBase)} and ${amount(stranger.fromSum)} away. Is it the base that was trained, and --alpha the right one?`,
+      `its weights are neither the base's (saved in train mode) nor the base's plus alpha / r · B·A (saved in eval mode): rounding explains a few units of the last place, they are ${amount(stranger.fromBase)} and ${amount(stranger.fromSum)} away. ${guess(stranger, alpha)}`,
       { file: path, tensor: stranger.target },
     )
   const [train, evaluated] = [judged.find(({ verdict }) => verdict === 'train'), judged.find(({ verdict }) => verdict === 'eval')]
@@ -222,6 +229,12 @@ async function changedOnes(others: readonly Compared[]): Promise<string[]> {
 
 function isPlain(tensor: TensorInfo): tensor is PlainTensor {
   return isPlainFloat(tensor.dtype)
+}
+
+/** What may be wrong: the base is another, or alpha. */
+function guess({ share }: Judged, alpha: number): string {
+  if (share === undefined || Math.abs(share - 1) < 1e-3) return 'Is it the base that was trained, and --alpha the right one?'
+  return `They are the base's plus ${share.toPrecision(3)} of the update: is --alpha ${Number((alpha * share).toPrecision(3))} meant?`
 }
 
 const amount = (units: number): string => (units < 1e15 ? String(Math.ceil(units)) : 'very far')

@@ -25,6 +25,8 @@ export interface SavedComparison {
   /** The largest differences from the base, and from base plus update, in units of the last place of what was compared. */
   readonly fromBase: number
   readonly fromSum: number
+  /** How much of the update the weights hold, where what they differ from the base by is a multiple of it; else undefined. */
+  readonly share: number | undefined
 }
 
 /** A change of mode leaves up to one unit of the last place; this many are left by some hundred turns of training and evaluation, for they point both ways. */
@@ -32,6 +34,9 @@ const MOST_STEPS = 16
 
 /** Where both explain the weights, the better one has less than a quarter of the other's difference. */
 const CLEARLY_LESS = 1 / 4
+
+/** Cosines between a difference and the update from which on one is told from the other: of rounding it is about 1 / √elements. */
+const [SOME_UPDATE, ALL_UPDATE, FEW_ELEMENTS] = [0.5, 0.99, 256]
 
 /** Bits after the point, and the smallest exponent. */
 const PRECISION: Readonly<Record<PlainFloat, readonly [fraction: number, exponent: number]>> = { F32: [23, -126], F16: [10, -14], BF16: [7, -126] }
@@ -52,7 +57,23 @@ export function compareSaved({ saved, dtype, base, update }: ComparedRows): Save
     squaresSum += offSum ** 2
   }
   const updates = update.some((value) => value !== 0)
-  return { verdict: verdictOf(fromBase, fromSum, Math.sqrt(squaresBase), Math.sqrt(squaresSum)), updates, fromBase, fromSum }
+  const { cosine, share } = shareOf(saved, before, update)
+  const found = verdictOf(fromBase, fromSum, Math.sqrt(squaresBase), Math.sqrt(squaresSum))
+  // a part of the update, however near to the base: another alpha was given than that of the training
+  const isPart = found === 'train' && Math.abs(cosine) > (saved.length < FEW_ELEMENTS ? ALL_UPDATE : SOME_UPDATE)
+  return { verdict: isPart ? 'neither' : found, updates, fromBase, fromSum, share: Math.abs(cosine) > ALL_UPDATE ? share : undefined }
+}
+
+/** The difference from the base as a multiple of the update, and the cosine of the angle between them. */
+function shareOf(saved: Float32Array, before: Float32Array, update: Float32Array): { cosine: number; share: number } {
+  let [product, own, whole] = [0, 0, 0]
+  for (const [i, value] of update.entries()) {
+    const off = (saved[i] ?? Number.NaN) - (before[i] ?? Number.NaN)
+    product += off * value
+    own += off ** 2
+    whole += value ** 2
+  }
+  return own === 0 || whole === 0 ? { cosine: 0, share: 0 } : { cosine: product / Math.sqrt(own * whole), share: product / whole }
 }
 
 /** Whether the values are the same in one of the two types, of which the other may have been made. */
