@@ -21,6 +21,8 @@ export const LAYOUT_TRANSFORMS = {
   ),
   /** One tensor of one more dimension: the experts of a layer, in their order. */
   stackExperts: stack(expertCount),
+  /** The same where two experts have one in common. */
+  stackPairsOfExperts: stack((config) => Math.floor(expertCount(config) / 2)),
   /** The same for norms that each head has. */
   stackAltup: stack((config) => readUint(config, 'altup_num_inputs') - 1),
   stackHeads: stack(headCount),
