@@ -14,7 +14,7 @@ import type { Arena } from '../kernels/arena.js'
 import type { PackedProduct } from '../kernels/factors.js'
 import type { Losses, NarrowType, Norms, TileArithmetic } from '../kernels/kernel-arithmetic.js'
 import type { Workshop } from './arithmetic.js'
-import { gatherRows, packedFactor, viewRows, type Desk } from './factor-rows.js'
+import { gatherRows, KEPT_OF_STACK_BYTES, packedFactor, viewRows, type Desk } from './factor-rows.js'
 import { integersOf } from './integers.js'
 import { giveBack, takeNonFinite } from './non-finite.js'
 import { evaluateBlockwise, evaluateCodes, type PackedBench } from './operations-packed.js'
@@ -27,7 +27,7 @@ type LowRank = Extract<RowProgram, { op: 'lowRank' }>
 
 /** Evaluates programs for one worker. Not reentrant: its buffers lie on the stack of the worker's arena. */
 export class Evaluator implements PackedBench, Desk {
-  /** What merging did since `beginMeasure`. */
+  /** What merging did since `beginTile`. */
   readonly norms: Norms = { delta: 0, weight: 0 }
   readonly losses: Losses = { changed: 0, lost: 0 }
   private narrow: NarrowType | undefined
@@ -36,6 +36,9 @@ export class Evaluator implements PackedBench, Desk {
   private readonly arena: Arena
   private readonly factors = new Map<MatrixView | RowProgram, Float32Array>()
   private readonly preparations = new Map<RowProgram, object>()
+  private keptBytes = 0
+  private readonly entered = new Set<RowProgram>()
+  private enteredMore = false
 
   constructor(reader: TileReader, { arithmetic, arena }: Workshop) {
     this.reader = reader
@@ -45,13 +48,14 @@ export class Evaluator implements PackedBench, Desk {
 
   /** Drops the factors of the tensor before: call when a new output tensor begins. */
   forgetFactors(): void {
-    this.factors.clear()
-    this.preparations.clear()
-    this.arena.forget()
+    this.entered.clear()
+    this.forgetKept()
   }
 
-  /** Sets what is measured to zero. @param type what the rows will be encoded as */
-  beginMeasure(type: EncodedType): void {
+  /** Sets what is measured to zero, and drops the factors of parts of a stack that have been passed. @param type what the rows will be encoded as */
+  beginTile(type: EncodedType): void {
+    if (this.enteredMore && this.keptBytes > KEPT_OF_STACK_BYTES) this.forgetKept()
+    this.enteredMore = false
     Object.assign(this.norms, { delta: 0, weight: 0 })
     Object.assign(this.losses, { changed: 0, lost: 0 })
     this.narrow = type === 'f16' || type === 'bf16' ? type : undefined
@@ -85,10 +89,17 @@ export class Evaluator implements PackedBench, Desk {
     }
   }
 
+  enter(part: RowProgram): void {
+    if (this.entered.has(part)) return
+    this.entered.add(part)
+    this.enteredMore = true
+  }
+
   kept(key: MatrixView | RowProgram, count: number, fill: (into: Float32Array) => void): Float32Array {
     const known = this.factors.get(key)
     if (known !== undefined) return known
     const values = floatsOf(this.arena.keep(count * 4))
+    this.keptBytes += count * 4
     this.unmeasured(() => fill(values))
     this.factors.set(key, values)
     return values
@@ -125,6 +136,13 @@ export class Evaluator implements PackedBench, Desk {
 
   integers(tensor: TensorInfo): Float64Array {
     return integersOf(tensor, (bytes) => this.reader.read(tensor.source, bytes, tensor.offset))
+  }
+
+  private forgetKept(): void {
+    this.factors.clear()
+    this.preparations.clear()
+    this.arena.forget()
+    this.keptBytes = 0
   }
 
   private round({ input, type }: Extract<RowProgram, { op: 'round' }>, first: number, into: Float32Array): void {

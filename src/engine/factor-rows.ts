@@ -26,6 +26,9 @@ export interface Desk {
 /** Elements of a factor A that are read at once, unless one row has more. */
 export const FACTOR_ELEMENTS = 65_536
 
+/** Parts of a stack (experts) have factors of their own: from here on, those of parts before make room. */
+export const KEPT_OF_STACK_BYTES = 8_388_608
+
 /** All of a factor A as products want it, kept until the next tensor; it passes by in a few rows at a time. */
 export function packedFactor(desk: Desk, view: MatrixView): Float32Array {
   const { rows: rank, cols } = view

@@ -4,7 +4,7 @@ import { UsageError } from '../core/errors.js'
 import { QUANT_TYPES } from '../core/quant-types.js'
 import { programShape, type RowProgram } from '../core/row-program.js'
 import { elementCount } from '../core/shape.js'
-import { FACTOR_ELEMENTS } from './factor-rows.js'
+import { FACTOR_ELEMENTS, KEPT_OF_STACK_BYTES } from './factor-rows.js'
 import { PANEL_ELEMENTS } from './operations-adapters.js'
 import type { Plan, PlannedTensor } from '../plan/plan.js'
 import { tileCount } from '../plan/tiles.js'
@@ -182,17 +182,21 @@ function scratchBytes(program: RowProgram, rows: number): number {
   }
 }
 
-/** A small program that is computed as a whole and kept. */
-/** Parts are computed one after the other; what is kept until the next tensor is that of all of them. */
+/** Parts are computed one after the other; what is kept is that of the last ones (src/engine/evaluate.ts). */
 function stackBytes(parts: readonly RowProgram[], rows: number): number {
-  let [passing, lasting] = [0, 0]
-  for (const part of parts) {
-    const own = Math.min(rows, programShape(part).rows)
-    const kept = lastingBytes(part, own)
-    passing = Math.max(passing, scratchBytes(part, own) - kept)
-    lasting += kept
-  }
-  return passing + lasting
+  return Math.max(...parts.map((part) => scratchBytes(part, partRows(part, rows)) - lastingBytes(part, partRows(part, rows)))) + keptOfStack(parts, rows)
+}
+
+/** Parts of one tile, and those before it as far as they are kept. */
+function keptOfStack(parts: readonly RowProgram[], rows: number): number {
+  const kept = parts.map((part) => lastingBytes(part, partRows(part, rows)))
+  const sum = kept.reduce((all, bytes) => all + bytes, 0)
+  const inOneTile = 1 + Math.ceil(rows / Math.min(...parts.map((part) => programShape(part).rows)))
+  return Math.min(sum, KEPT_OF_STACK_BYTES + 2 * inOneTile * Math.max(...kept))
+}
+
+function partRows(part: RowProgram, rows: number): number {
+  return Math.min(rows, programShape(part).rows)
 }
 
 /** What of its scratch a program keeps: packed factors; all of it, where that is not looked into. */
@@ -210,12 +214,13 @@ function lastingBytes(program: RowProgram, rows: number): number {
     case 'add':
       return [program.base, ...program.deltas].reduce((sum, part) => sum + lastingBytes(part, rows), 0)
     case 'stack':
-      return program.parts.reduce((sum, part) => sum + lastingBytes(part, Math.min(rows, programShape(part).rows)), 0)
+      return keptOfStack(program.parts, rows)
     default:
       return scratchBytes(program, rows)
   }
 }
 
+/** A small program that is computed as a whole and kept. */
 function keptBytes(program: RowProgram): number {
   const { rows, cols } = programShape(program)
   return rows * cols * 4 + scratchBytes(program, rows)

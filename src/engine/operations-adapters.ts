@@ -23,6 +23,8 @@ export interface Bench {
   kept(key: RowProgram, count: number, fill: (into: Float32Array) => void): Float32Array
   /** The same for what is no f32. */
   prepared<T extends object>(key: RowProgram, make: () => T): T
+  /** Tells that a part of a stack is computed: what is kept for parts before may be dropped with the next tile. */
+  enter(part: RowProgram): void
   /** All of a small stored tensor as it is, infinities too. */
   stored(tensor: TensorInfo): Float32Array
   /** All of a small stored tensor of integers (or of floats that hold integers). */
@@ -77,7 +79,10 @@ export function evaluateStack(bench: Bench, { parts }: Node<'stack'>, first: num
   for (const part of parts) {
     const { rows, cols } = programShape(part)
     const [from, to] = [Math.max(first, start), Math.min(first + into.length / cols, start + rows)]
-    if (from < to) bench.rows(part, from - start, into.subarray((from - first) * cols, (to - first) * cols))
+    if (from < to) {
+      bench.enter(part)
+      bench.rows(part, from - start, into.subarray((from - first) * cols, (to - first) * cols))
+    }
     start += rows
   }
 }

@@ -62,7 +62,7 @@ class TileWorker {
     this.current = index
     const unit = (tile - this.job.firstTile[index]!) * tensor.tile
     const { program } = tensor
-    this.evaluator.beginMeasure(program.kind === 'rows' ? program.encode : 'f32')
+    this.evaluator.beginTile(program.kind === 'rows' ? program.encode : 'f32')
     const mark = this.workshop.arena.mark()
     const { output, position, nonFinite } =
       program.kind === 'bytes'
