@@ -74,6 +74,8 @@ import { deci, deciBlocks } from './families/deci.js'
 import { glm4MoeLite, glmOcr } from './families/glm-kin.js'
 import { ruGpt3 } from './families/rugpt3.js'
 import { groveMoe } from './families/grove-moe.js'
+import { grok1, grok2 } from './families/grok.js'
+import { jais } from './families/jais.js'
 import { hunyuanV3 } from './families/hunyuan-v3.js'
 import { maple, spark25 } from './families/windowed.js'
 import { exaone45, qwen3Asr, qwen3Omni, sarashina } from './families/text-of-others.js'
@@ -123,7 +125,7 @@ export const FAMILIES: readonly ArchitectureDefinition[] = [
     solarOpen,
   ],
   ...[deciBlocks, deci, glmOcr, glm4MoeLite, ruGpt3, exaone45, qwen3Asr, qwen3Omni, sarashina],
-  ...[groveMoe, hunyuanV3, maple, spark25],
+  ...[grok1, grok2, jais, groveMoe, hunyuanV3, maple, spark25],
   ...[dream, llada, lladaMoe, rnd1],
   ...[rwkv6, rwkv6qwen2, rwkv7, arwkv7, t5, t5Encoder],
   ...[bert, distilBert, roberta, xlmRoberta, nomicBert, nomicBertMoe, modernBert, neoBert, jinaBert2, euroBert, llamaEmbed, gemmaEmbedding],

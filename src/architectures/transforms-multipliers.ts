@@ -1,7 +1,7 @@
 /**
- * Words about factors that a config has between the parts of a model, and llama.cpp wants inside its matrices: Falcon-H1.
+ * Words about factors that a config has between the parts of a model, and llama.cpp wants inside its matrices: Falcon-H1, Jais.
  *
- * Law: conversion/falcon_h1.py `modify_tensors` (llama.cpp 0c1e570).
+ * Law: conversion/falcon_h1.py, jais.py `modify_tensors` (llama.cpp 0c1e570).
  */
 import { FormatError } from '../core/errors.js'
 import { readFloats, readNumber, readUint, spelling, type Config } from './config.js'
@@ -20,6 +20,8 @@ export const MULTIPLIER_TRANSFORMS = {
   'times:down': each((tensor, { config }) => times(tensor, listed(config, 'mlp_multipliers', 2)[1]), NOT_TOLD),
   'times:ssmIn': each((tensor, { config }) => times(tensor, factor(config, 'ssm_in_multiplier')), NOT_TOLD),
   'times:ssmOut': each((tensor, { config }) => times(tensor, factor(config, 'ssm_out_multiplier')), NOT_TOLD),
+  'times:jaisEmbedding': each((tensor, { config }) => times(tensor, firstFactor(config, ['mup_embeddings_scale', 'embeddings_scale'])), NOT_TOLD),
+  'times:jaisOutput': each((tensor, { config }) => times(tensor, jaisWidth(config)), NOT_TOLD),
   /** Rows of gates, inputs, B, C and steps, each with its own. */
   'times:ssmParts': each((tensor, { config }) => {
     const inner = readUint(config, 'mamba_d_ssm')
@@ -46,6 +48,17 @@ export function times(tensor: TensorProgram, by = 1): TensorProgram {
 
 function factor(config: Config, key: string): number {
   return spelling(config, [key]) === undefined ? 1 : readNumber(config, key)
+}
+
+/** @throws FormatError when none is there */
+function firstFactor(config: Config, keys: readonly string[]): number {
+  return readNumber(config, spelling(config, keys) ?? keys[0] ?? '')
+}
+
+function jaisWidth(config: Config): number {
+  return config.values.has('mup_output_alpha')
+    ? readNumber(config, 'mup_output_alpha') * readNumber(config, 'mup_width_scale')
+    : readNumber(config, 'width_scale')
 }
 
 function listed(config: Config, key: string, count: number): readonly number[] {
