@@ -4,7 +4,7 @@
  */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { refusedLoraFields, supportedDiffusionKinds, supportedFormats, supportedPeftTypes } from '../dist/src/adapters/supported.js'
+import { mergedLoraFields, refusedLoraFields, supportedDiffusionKinds, supportedFormats, supportedPeftTypes } from '../dist/src/adapters/supported.js'
 import { PROJECT, fail, say } from './setup.mjs'
 
 const README = join(PROJECT, 'README.md')
@@ -33,6 +33,7 @@ const table = [
   '|---|---|',
   `| Formats | ${merged(formats)} |`,
   `| Kinds of PEFT (\`peft_type\`) | ${merged(types)} |`,
+  `| Forms of LoRA | ${merged(mergedLoraFields())} |`,
   `| Kinds of kohya, LyCORIS and diffusers, with cores and DoRA | ${merged(kinds)} |`,
   '',
   '| | refused | why, or what to do |',

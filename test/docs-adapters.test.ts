@@ -4,7 +4,7 @@ import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
-import { refusedLoraFields, supportedDiffusionKinds, supportedFormats, supportedPeftTypes } from '../src/adapters/supported.js'
+import { mergedLoraFields, refusedLoraFields, supportedDiffusionKinds, supportedFormats, supportedPeftTypes } from '../src/adapters/supported.js'
 import { PROJECT } from './support/paths.js'
 
 describe('the table of adapters', () => {
@@ -19,6 +19,11 @@ describe('the table of adapters', () => {
     for (const { name, refused } of rows) {
       assert.ok(readme.includes(name), name)
       assert.ok(refused === undefined || refused.length > 5, name)
+    }
+    const reader = readFileSync(join(PROJECT, 'src', 'adapters', 'peft-config.ts'), 'utf8')
+    for (const { name } of mergedLoraFields()) {
+      assert.ok(readme.includes(name), name)
+      assert.ok(reader.includes(`'${/`(\w+)`/.exec(name)?.[1]}'`), `${name} is read`)
     }
     const names = supportedPeftTypes().map(({ name }) => name)
     assert.equal(new Set(names).size, names.length)

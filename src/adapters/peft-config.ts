@@ -84,6 +84,20 @@ const REFUSED_FIELDS: readonly { readonly field: string; readonly what: string; 
   { field: 'arrow_config', what: 'Arrow routing', wayOut: 'cannot be merged: it chooses adapters by input at run time. Serve it with PEFT.' },
 ]
 
+/** Initialisations that change the base before training, by how their word in the config begins (`pissa_niter_4`). */
+export const RESIDUAL_INITS: readonly { readonly word: string; readonly name: string }[] = [
+  { word: 'pissa', name: 'PiSSA' },
+  { word: 'olora', name: 'OLoRA' },
+  { word: 'corda', name: 'CorDA' },
+  { word: 'lora_ga', name: 'LoRA-GA' },
+  { word: 'loftq', name: 'LoftQ' },
+]
+
+const CHANGES_BASE = 'this initialisation changes the base before training, so merging into the original base gives wrong weights'
+
+/** What becomes of them, in a sentence. */
+export const RESIDUAL_WAY_OUT = `${CHANGES_BASE}; convert the adapter to plain LoRA (PEFT: save_pretrained with path_initial_model_for_weight_conversion); or, if the base given is the changed one, say --base-is-residual.`
+
 /** Fields of a config that are refused while they say anything. */
 export function refusedFields(): typeof REFUSED_FIELDS {
   return REFUSED_FIELDS
@@ -155,10 +169,7 @@ function refuseInit(
   if (field === undefined || (residual !== undefined && baseIsResidual)) return
   const init = config.get(field) ?? true
   if (PLAIN_INITS.has(typeof init === 'string' ? init.toLowerCase() : init)) return
-  const why =
-    residual === undefined
-      ? 'this initialisation is not known here and may have changed the base, or the formula'
-      : 'this initialisation changes the base before training, so merging into the original base gives wrong weights'
+  const why = residual === undefined ? 'this initialisation is not known here and may have changed the base, or the formula' : CHANGES_BASE
   const convert =
     converted === undefined
       ? 'convert the adapter to plain LoRA (PEFT: save_pretrained with path_initial_model_for_weight_conversion)'
@@ -171,7 +182,7 @@ function refuseInit(
 }
 
 function residualInit(init: Json | undefined): string | undefined {
-  return typeof init === 'string' && /^(?:pissa|olora|corda|lora_ga|loftq)/i.test(init) ? init : undefined
+  return typeof init === 'string' && RESIDUAL_INITS.some(({ word }) => init.toLowerCase().startsWith(word)) ? init : undefined
 }
 
 /** Options that are no fields of their own. */

@@ -1,7 +1,7 @@
 /** What is merged and what is refused, told from the tables that decide it: README shows it, and no list of its own can go stale. */
 import { DIFFUSION_KINDS, REFUSED_KEYS } from './diffusion-kinds.js'
 import { adapterFormats } from './formats.js'
-import { refusedFields } from './peft-config.js'
+import { refusedFields, RESIDUAL_INITS, RESIDUAL_WAY_OUT } from './peft-config.js'
 import { knownPeftTypes, peftTypeRow, refusedPeftType } from './peft-types.js'
 
 /** A format, or a kind of adapter. */
@@ -28,9 +28,30 @@ export function supportedDiffusionKinds(): SupportRow[] {
   return [...[...merged].map((name) => ({ name, refused: undefined })), ...REFUSED_KEYS.map(({ name, why }) => ({ name, refused: why }))]
 }
 
+/** What a LoRA config may ask for that is merged, by its fields. */
+const MERGED_FIELDS: readonly (readonly [what: string, field: string])[] = [
+  ['DoRA', 'use_dora'],
+  ['rsLoRA', 'use_rslora'],
+  ['ranks and alphas by module', 'rank_pattern'],
+  ['biases', 'bias'],
+  ['tensors trained as a whole', 'modules_to_save'],
+  ['trained tokens', 'trainable_token_indices'],
+  ['parameters such as fused experts', 'target_parameters'],
+  ['tied weights', 'ensure_weight_tying'],
+  ['KaSA', 'kasa_config'],
+  ['BD-LoRA', 'use_bdlora'],
+]
+
+export function mergedLoraFields(): SupportRow[] {
+  return MERGED_FIELDS.map(([what, field]) => ({ name: `${what} (\`${field}\`)`, refused: undefined }))
+}
+
 /** What a LoRA config may ask for that is refused. */
 export function refusedLoraFields(): SupportRow[] {
-  return refusedFields().map(({ field, what, wayOut }) => ({ name: `${what} (\`${field}\`)`, refused: wayOut }))
+  return [
+    ...refusedFields().map(({ field, what, wayOut }) => ({ name: `${what} (\`${field}\`)`, refused: wayOut })),
+    ...RESIDUAL_INITS.map(({ name }) => ({ name, refused: RESIDUAL_WAY_OUT })),
+  ]
 }
 
 function nameOf(type: string): string {
