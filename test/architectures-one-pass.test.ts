@@ -9,17 +9,17 @@ import { supportedArchitectures } from '../src/architectures/registry.js'
 import { architectureFixtures, writeArchitectureModel } from './support/architecture-fixtures.js'
 import { ARCHITECTURE_GAPS } from './support/architecture-gaps.js'
 import { assertOnePass, ggufOf, linearsOf, refusalOf } from './support/one-pass.js'
+import { someOf } from './support/quick.js'
 import { writeAdapter } from './support/tiny-models.js'
 import { workspace } from './support/workspace.js'
 
-const SHARE = process.env['EXHAUSTIVE'] === undefined ? 6 : 1
 const PLAIN = { outtype: 'f32', noVocab: true, modelName: 'Any' } as const
 
 const supported = new Set(supportedArchitectures())
 const fixtures = architectureFixtures().filter((fixture) => supported.has(fixture.class) && fixture.expected !== undefined && !fixture.restated)
 
 describe('a seeded adapter on every linear layer in a GGUF equals merging to f32 and converting', () => {
-  for (const fixture of fixtures.filter((_, i) => i % SHARE === 0))
+  for (const fixture of someOf(fixtures, 6))
     it(`for ${fixture.case}`, async (t) => {
       const root = workspace(t, 'one-pass')
       const base = writeArchitectureModel(root, fixture)

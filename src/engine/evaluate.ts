@@ -71,7 +71,7 @@ export class Evaluator implements PackedBench, Desk {
       case 'lowRank':
         return this.lowRank(program, first, into)
       case 'add':
-        return this.add(program, first, into)
+        return void this.add(program, first, into)
       case 'gather':
         return gatherRows(this, program.view, first, into)
       case 'fill':
@@ -93,6 +93,12 @@ export class Evaluator implements PackedBench, Desk {
     if (this.entered.has(part)) return
     this.entered.add(part)
     this.enteredMore = true
+  }
+
+  /** The same. @returns the bits of the largest magnitude; those of NaN and infinity are above all others */
+  rowsAndLargest(program: RowProgram, first: number, into: Float32Array): number {
+    const known = program.op === 'add' ? this.add(program, first, into) : void this.rows(program, first, into)
+    return known ?? this.arithmetic.largestMagnitude(into)
   }
 
   kept(key: MatrixView | RowProgram, count: number, fill: (into: Float32Array) => void): Float32Array {
@@ -176,19 +182,19 @@ export class Evaluator implements PackedBench, Desk {
     })
   }
 
-  /** One low-rank delta is added as it is made; all else is summed first. */
-  private add({ base, deltas }: Extract<RowProgram, { op: 'add' }>, first: number, into: Float32Array): void {
+  /** One low-rank delta is added as it is made; all else is summed first. @returns the bits of the largest magnitude where they come without a look */
+  private add({ base, deltas }: Extract<RowProgram, { op: 'add' }>, first: number, into: Float32Array): number | undefined {
     const { delta, weight } = this.norms
     this.rows(base, first, into)
     const [only] = deltas
-    if (deltas.length !== 1 || only?.op !== 'lowRank' || this.narrow !== undefined) return this.addSum(base, deltas, first, into)
+    if (deltas.length !== 1 || only?.op !== 'lowRank' || this.narrow !== undefined) return void this.addSum(base, deltas, first, into)
     let largest = 0
     this.withFactors(only, first, into.length / only.A.cols, (product) => (largest = this.arithmetic.addProduct(into, product, this.norms)))
-    if (largest < F32_INFINITY) return
+    if (largest < F32_INFINITY) return largest
     // seldom: the base has NaN or infinity, or the sum is too large; the careful way tells which
     Object.assign(this.norms, { delta, weight })
     this.rows(base, first, into)
-    this.addSum(base, deltas, first, into)
+    return void this.addSum(base, deltas, first, into)
   }
 
   /** `into`, which holds the base, plus the sum of all deltas; NaN and infinity of the base stay as they are. */

@@ -108,10 +108,9 @@ class TileWorker {
     const { rows, cols } = programShape(program.rows)
     const elements = Math.min(tensor.tile, rows - first) * cols
     const values = floatsOf(this.workshop.arena.take(elements * 4))
-    this.evaluator.rows(program.rows, first, values)
+    const largest = this.evaluator.rowsAndLargest(program.rows, first, values)
     const place = { file: this.job.outputs[tensor.file]?.name ?? '', tensor: tensor.name }
-    const isSmall = this.workshop.arithmetic.largestMagnitude(values) <= EVERY_TYPE_HOLDS
-    const nonFinite = isSmall ? 0 : checkRange(program.encode, values, place, first * cols, this.job.clampOverflow)
+    const nonFinite = largest <= EVERY_TYPE_HOLDS ? 0 : checkRange(program.encode, values, place, first * cols, this.job.clampOverflow)
     const output = this.workshop.arena.take(quantBytes(program.encode, elements))
     this.encode(program, rows, first, values, output)
     const { encode } = program
