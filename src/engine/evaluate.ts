@@ -97,7 +97,9 @@ export class Evaluator implements PackedBench, Desk {
 
   /** The same. @returns the bits of the largest magnitude; those of NaN and infinity are above all others */
   rowsAndLargest(program: RowProgram, first: number, into: Float32Array): number {
-    const known = program.op === 'add' ? this.add(program, first, into) : void this.rows(program, first, into)
+    let known: number | undefined
+    if (program.op === 'add') known = this.add(program, first, into)
+    else this.rows(program, first, into)
     return known ?? this.arithmetic.largestMagnitude(into)
   }
 
@@ -187,14 +189,18 @@ export class Evaluator implements PackedBench, Desk {
     const { delta, weight } = this.norms
     this.rows(base, first, into)
     const [only] = deltas
-    if (deltas.length !== 1 || only?.op !== 'lowRank' || this.narrow !== undefined) return void this.addSum(base, deltas, first, into)
+    if (deltas.length !== 1 || only?.op !== 'lowRank' || this.narrow !== undefined) {
+      this.addSum(base, deltas, first, into)
+      return undefined
+    }
     let largest = 0
     this.withFactors(only, first, into.length / only.A.cols, (product) => (largest = this.arithmetic.addProduct(into, product, this.norms)))
     if (largest < F32_INFINITY) return largest
     // seldom: the base has NaN or infinity, or the sum is too large; the careful way tells which
     Object.assign(this.norms, { delta, weight })
     this.rows(base, first, into)
-    return void this.addSum(base, deltas, first, into)
+    this.addSum(base, deltas, first, into)
+    return undefined
   }
 
   /** `into`, which holds the base, plus the sum of all deltas; NaN and infinity of the base stay as they are. */

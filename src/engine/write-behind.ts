@@ -34,7 +34,11 @@ async function flush(paths: readonly string[]): Promise<void> {
   for (const path of paths) {
     try {
       const file = await open(path, 'r+')
-      await file.datasync().finally(() => file.close())
+      try {
+        await file.datasync()
+      } finally {
+        await file.close()
+      }
     } catch {
       // the same fault comes back when the file is made durable
     }
