@@ -13,7 +13,7 @@
  */
 import { FormatError, UnsupportedError } from '../core/errors.js'
 import { isArray, isObject, type Json, type JsonObject, textOr } from '../core/json.js'
-import { readMerges } from './merges.js'
+import { mergedPieces } from './merges.js'
 import { PIECE_TYPES, type SentencePieceModel } from './sentencepiece-model.js'
 import { tokensById, type Vocabulary } from './tokenizer-json.js'
 
@@ -91,7 +91,7 @@ function unigramScores(model: JsonObject, count: number, file: string): Float32A
 function bpeScores(model: JsonObject, pieces: readonly string[], types: Uint8Array, vocabulary: Vocabulary): Float32Array {
   const first = types.lastIndexOf(PIECE_TYPES.byte) + 1
   const isTrained = (id: number) => types[id] === PIECE_TYPES.normal && !vocabulary.added.has(id)
-  const order = mergedIds(readMerges(model.get('merges'), vocabulary.file), vocabulary.base).filter(isTrained)
+  const order = mergedIds(mergedPieces(model.get('merges'), vocabulary.file), vocabulary.base).filter(isTrained)
   const found = order.filter((id) => id >= first)
   const scores = new Float32Array(pieces.length)
   if (found.every((id, n) => n === 0 || id > (found[n - 1] ?? 0))) {
@@ -105,12 +105,11 @@ function bpeScores(model: JsonObject, pieces: readonly string[], types: Uint8Arr
 }
 
 /** Ids of the pieces that merges make, each once, in the order of the merges. */
-function mergedIds(merges: readonly string[], base: ReadonlyMap<string, number>): number[] {
+function mergedIds(merged: readonly string[], base: ReadonlyMap<string, number>): number[] {
   const ids: number[] = []
   const isThere: boolean[] = []
-  for (const merge of merges) {
-    const space = merge.indexOf(' ', 1)
-    const id = base.get(merge.slice(0, space) + merge.slice(space + 1))
+  for (const piece of merged) {
+    const id = base.get(piece)
     if (id === undefined || isThere[id] === true) continue
     isThere[id] = true
     ids.push(id)
