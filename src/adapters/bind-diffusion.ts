@@ -28,7 +28,7 @@ import {
 import type { BoundPiece } from './diffusion-bound.js'
 import type { DiffusionRole } from './diffusion-keys.js'
 import { doesNotFit, colCount, placeOf, rowCount, tensorOf, tucker } from './factors.js'
-import type { ModulePlace } from './part-names.js'
+import type { ModulePlace } from './module-places.js'
 
 const LYCORIS_EPSILON = 2 ** -23 // torch.finfo(torch.float32).eps, which it adds to a norm before it divides
 

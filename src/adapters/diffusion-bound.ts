@@ -11,7 +11,7 @@ import { placeOfTensor, type TensorInfo } from '../core/tensor-info.js'
 import type { AdapterModule } from './adapter-file.js'
 import type { DiffusionRole } from './diffusion-keys.js'
 import { doesNotFit, placeOf, tensorOf, tucker } from './factors.js'
-import type { ModulePiece } from './part-names.js'
+import type { ModulePiece } from './module-places.js'
 
 /** A module, and one of the pieces that the base has it in. */
 export interface BoundPiece {

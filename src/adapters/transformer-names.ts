@@ -8,7 +8,7 @@
  * loaders/lora_conversion_utils.py `_convert_xlabs_flux_lora_to_diffusers`. Chroma and HunyuanVideo share what they have of FLUX.
  */
 import type { TensorInfo } from '../core/tensor-info.js'
-import type { ModulePiece, RowRange } from './part-names.js'
+import type { ModulePiece, RowRange } from './module-places.js'
 
 interface NameRow {
   /** `#` is a number of a block. */

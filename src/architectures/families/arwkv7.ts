@@ -4,7 +4,7 @@
  * Law: conversion/rwkv.py `ARwkv7Model` (llama.cpp 0c1e570).
  */
 import { UnsupportedError } from '../../core/errors.js'
-import { GATED_MLP } from '../common-rows.js'
+import { ENDS, GATED_MLP, NORMS } from '../common-rows.js'
 import { readUint, type Config } from '../config.js'
 import { defineArchitecture } from '../define.js'
 import { optionalFloat } from '../dimensions.js'
@@ -36,16 +36,7 @@ export const arwkv7 = defineArchitecture({
     NO_HEADS,
   ],
   layers: { ...RWKV7_LAYERS, normed: (config) => config.values.get('wkv_has_group_norm') === true },
-  tensors: [
-    ['model.embed_tokens', 'tokenEmbd'],
-    ['model.norm', 'outputNorm'],
-    ['lm_head', 'output', 'tied'],
-    ['model.layers.{block}.input_layernorm', 'attnNorm'],
-    ['model.layers.{block}.post_attention_layernorm', 'ffnNorm'],
-    ...RWKV7_TIME_MIX,
-    [`${RWKV7_ATTENTION}.ln_x`, 'timeMixLn', 'bias?', 'layers:normed'],
-    ...GATED_MLP,
-  ],
+  tensors: [...ENDS, ...NORMS, ...RWKV7_TIME_MIX, [`${RWKV7_ATTENTION}.ln_x`, 'timeMixLn', 'bias?', 'layers:normed'], ...GATED_MLP],
   rename: unifiedNames,
   tokenizer: 'sentencePieceOrByteLevel',
 })

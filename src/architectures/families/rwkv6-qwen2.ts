@@ -3,7 +3,7 @@
  *
  * Law: conversion/rwkv.py `RWKV6Qwen2Model` (llama.cpp 0c1e570).
  */
-import { GATED_MLP } from '../common-rows.js'
+import { ENDS, GATED_MLP, NORMS } from '../common-rows.js'
 import { readUint } from '../config.js'
 import { defineArchitecture } from '../define.js'
 import { evenHeadSize, hiddenSize, optionalUint } from '../dimensions.js'
@@ -26,11 +26,8 @@ export const rwkv6qwen2 = defineArchitecture({
     NO_HEADS,
   ],
   tensors: [
-    ['model.embed_tokens', 'tokenEmbd'],
-    ['model.norm', 'outputNorm'],
-    ['lm_head', 'output', 'tied'],
-    ['model.layers.{block}.input_layernorm', 'attnNorm'],
-    ['model.layers.{block}.post_attention_layernorm', 'ffnNorm'],
+    ...ENDS,
+    ...NORMS,
     ...timeMix('model.layers.{block}.self_attn', ['orderRkvwg']),
     ['model.layers.{block}.self_attn.q_proj', 'timeMixReceptance', 'bias?'],
     ['model.layers.{block}.self_attn.k_proj', 'timeMixKey', 'bias?'],
