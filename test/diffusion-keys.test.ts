@@ -1,7 +1,7 @@
 /** Keys of adapters for diffusion pipelines: whose they are, which module they name. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { isLycorisKey, looksLikeDiffusion, looksLikeKohya, splitDiffusionKey } from '../src/adapters/diffusion-keys.js'
+import { isLycorisKey, looksLikeDiffusion, looksLikeKohya, splitDiffusionKey } from '../src/adapters/diffusion/diffusion-keys.js'
 
 const ATTENTION = 'down_blocks.0.attentions.0.transformer_blocks.0.attn1'
 const FLAT = ATTENTION.replaceAll('.', '_')

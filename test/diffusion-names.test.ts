@@ -1,9 +1,9 @@
 /** Modules of Stable Diffusion are found by either of their names, with dots or flattened. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { otherUnetNames } from '../src/adapters/unet-names.js'
-import { PartNames } from '../src/adapters/part-names.js'
-import { partsNamed, partsOf } from '../src/adapters/parts.js'
+import { otherUnetNames } from '../src/adapters/diffusion/unet-names.js'
+import { PartNames } from '../src/adapters/diffusion/part-names.js'
+import { partsNamed, partsOf } from '../src/adapters/diffusion/parts.js'
 import { MismatchError } from '../src/core/errors.js'
 import type { TensorInfo } from '../src/core/tensor-info.js'
 import { baseOf } from './support/adapters.js'

@@ -20,7 +20,7 @@ describe('the table of adapters', () => {
       assert.ok(readme.includes(name), name)
       assert.ok(refused === undefined || refused.length > 5, name)
     }
-    const reader = readFileSync(join(PROJECT, 'src', 'adapters', 'peft-config.ts'), 'utf8')
+    const reader = readFileSync(join(PROJECT, 'src', 'adapters', 'peft', 'peft-config.ts'), 'utf8')
     for (const { name } of mergedLoraFields()) {
       assert.ok(readme.includes(name), name)
       assert.ok(reader.includes(`'${/`(\w+)`/.exec(name)?.[1]}'`), `${name} is read`)

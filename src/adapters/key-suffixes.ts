@@ -4,7 +4,7 @@
  *
  * Law: PEFT 0.21.2 tuners/<type>/layer.py `adapter_layer_names`, `other_param_names`, and utils/save_and_load.py.
  */
-import type { DiffusionRole } from './diffusion-keys.js'
+import type { DiffusionRole } from './diffusion/diffusion-keys.js'
 
 /** Roles of which a module has several, numbered. */
 export type NumberedRole = 'encoder' | 'decoder' | 'tinyV'

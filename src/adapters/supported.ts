@@ -1,8 +1,8 @@
 /** What is merged and what is refused, told from the tables that decide it: README shows it, and no list of its own can go stale. */
-import { DIFFUSION_KINDS, REFUSED_KEYS } from './diffusion-kinds.js'
+import { DIFFUSION_KINDS, REFUSED_KEYS } from './diffusion/diffusion-kinds.js'
 import { adapterFormats } from './formats.js'
-import { refusedFields, RESIDUAL_INITS, RESIDUAL_WAY_OUT } from './peft-config.js'
-import { knownPeftTypes, peftTypeRow, refusedPeftType } from './peft-types.js'
+import { refusedFields, RESIDUAL_INITS, RESIDUAL_WAY_OUT } from './peft/peft-config.js'
+import { knownPeftTypes, peftTypeRow, refusedPeftType } from './peft/peft-types.js'
 
 /** A format, or a kind of adapter. */
 export interface SupportRow {

@@ -1,5 +1,5 @@
 /** What the tensors of a base are called in GGUF, for adapters that speak so; and in Hugging Face, for all others. */
-import type { GgufNames } from '../adapters/bind-gguf.js'
+import type { GgufNames } from '../adapters/bind/bind-gguf.js'
 import { waysBackwards, type Backwards } from '../architectures/backwards.js'
 import { checkpointPlaces } from '../architectures/checkpoint-places.js'
 import { readHparams } from '../architectures/convert.js'

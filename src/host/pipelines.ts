@@ -1,8 +1,8 @@
 /** Plans a merge into a whole diffusion pipeline: opens the models that adapters are for, lists what is copied. */
 import { join } from 'node:path'
 import type { AdapterFile } from '../adapters/adapter-file.js'
-import { DENOISERS, isSameModel, type BasePart } from '../adapters/parts.js'
-import { bindToPipeline } from '../adapters/bind-pipeline.js'
+import { DENOISERS, isSameModel, type BasePart } from '../adapters/diffusion/parts.js'
+import { bindToPipeline } from '../adapters/diffusion/bind-pipeline.js'
 import type { ByteDescriptor } from '../core/bytes.js'
 import { nameList, UsageError } from '../core/errors.js'
 import type { Model } from '../core/model.js'
