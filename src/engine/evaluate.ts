@@ -4,7 +4,7 @@
  */
 import { isReadableType, type EncodedType, type ReadableType } from '../core/arithmetic.js'
 import { bytesOf, floatsOf } from '../core/bytes.js'
-import { InternalError, MismatchError } from '../core/errors.js'
+import { InternalError } from '../core/errors.js'
 import type { MatrixView } from '../core/matrix-view.js'
 import { programShape, type RowProgram } from '../core/row-program.js'
 import { elementCount } from '../core/shape.js'
@@ -16,7 +16,7 @@ import type { Losses, NarrowType, Norms, TileArithmetic } from '../kernels/kerne
 import type { Workshop } from './arithmetic.js'
 import { gatherRows, KEPT_OF_STACK_BYTES, packedFactor, viewRows, type Desk } from './factor-rows.js'
 import { integersOf } from './integers.js'
-import { giveBack, takeNonFinite } from './non-finite.js'
+import { giveBack, grewTooLarge, takeNonFinite } from './non-finite.js'
 import { evaluateBlockwise, evaluateCodes, type PackedBench } from './operations-packed.js'
 import { operationOf } from './operations.js'
 import type { TileReader } from './tile-reader.js'
@@ -211,7 +211,11 @@ export class Evaluator implements PackedBench, Desk {
       for (const index of kept.keys()) sum[index] = 0
       this.addMeasured(into, sum, programShape(base).cols)
     })
-    if (this.hasNonFinite(into)) throw this.grewTooLarge(base, first, into)
+    if (this.hasNonFinite(into)) {
+      const before = new Float32Array(into.length)
+      this.rows(base, first, before)
+      throw grewTooLarge(base, first, before, into)
+    }
     giveBack(into, kept)
   }
 
@@ -226,21 +230,6 @@ export class Evaluator implements PackedBench, Desk {
         this.arithmetic.add(sum, term)
       }
     })
-  }
-
-  /** Finds the element that adding made infinite; `into` holds the sum. */
-  private grewTooLarge(base: RowProgram, first: number, into: Float32Array): MismatchError {
-    const before = new Float32Array(into.length)
-    this.rows(base, first, before)
-    const index = into.findIndex((value, i) => !Number.isFinite(value) && Number.isFinite(before[i]))
-    const tensor = base.op === 'read' ? base.tensor : undefined
-    const where = first * programShape(base).cols + index
-    return new MismatchError(
-      `element ${where} is ${before[index]} and becomes ${into[index]} when the adapters are added: adapter or weight is far too large.`,
-      {
-        ...(tensor === undefined ? {} : placeOfTensor(tensor)),
-      },
-    )
   }
 
   borrowFloats(count: number, use: (buffer: Float32Array) => void): void {

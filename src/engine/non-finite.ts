@@ -1,6 +1,7 @@
 /** NaN and infinity in tiles: what the base has is kept bit by bit, what an adapter has is refused. */
 import { keptHalf } from '../core/float16.js'
 import { MismatchError } from '../core/errors.js'
+import { programShape, type RowProgram } from '../core/row-program.js'
 import { placeOfTensor, type TensorInfo } from '../core/tensor-info.js'
 
 const F32_QUIET = 0x0040_0000
@@ -21,6 +22,21 @@ export function takeNonFinite(values: Float32Array): Map<number, number> {
 export function giveBack(values: Float32Array, taken: ReadonlyMap<number, number>): void {
   const bits = new Uint32Array(values.buffer, values.byteOffset, values.length)
   for (const [index, one] of taken) bits[index] = one
+}
+
+/**
+ * The error of an element that adding made infinite.
+ * @param first   row of the base that both tiles begin with
+ * @param before  the tile as the base has it
+ * @param after   the same with the sum
+ */
+export function grewTooLarge(base: RowProgram, first: number, before: Float32Array, after: Float32Array): MismatchError {
+  const index = after.findIndex((value, i) => !Number.isFinite(value) && Number.isFinite(before[i]))
+  const where = first * programShape(base).cols + index
+  return new MismatchError(
+    `element ${where} is ${before[index]} and becomes ${after[index]} when the adapters are added: adapter or weight is far too large.`,
+    base.op === 'read' ? placeOfTensor(base.tensor) : {},
+  )
 }
 
 /** The error of a factor that is not finite. @param first  element of the tensor that `values` begins with */
