@@ -32,10 +32,10 @@ const NOT_RUN: ReadonlyMap<string, RegExp> = new Map([
 ])
 
 /** GGUF architectures that llama.cpp is not asked about. */
-const NOT_ASKED: ReadonlyMap<string, string> = new Map([
-  ['plamo2', 'node-llama-cpp never comes back'],
-  ['rwkv7', 'finite alone, and not after other models in one process: it reads memory that it has not set'],
-])
+const NOT_ASKED: ReadonlyMap<string, string> = new Map([['plamo2', 'node-llama-cpp never comes back']])
+
+/** GGUF architectures that llama.cpp runs in a process of their own only: after other models it reads memory that it has not set. */
+const ALONE: ReadonlySet<string> = new Set(['rwkv7', 'arwkv7'])
 
 const supported = new Set(supportedArchitectures())
 const fixtures = architectureFixtures().filter(
@@ -62,7 +62,9 @@ describe('llama.cpp runs', { skip }, () => {
       }
     }
     const asked = fixtures.filter((fixture) => !refused.has(fixture.case) && !NOT_ASKED.has(fixture.expected?.gguf ?? ''))
-    probes = await probeAll(asked.map(gguf))
+    const isAlone = ({ expected }: ArchitectureFixture): boolean => ALONE.has(expected?.gguf ?? '')
+    const groups = [asked.filter((fixture) => !isAlone(fixture)), ...asked.filter(isAlone).map((fixture) => [fixture])]
+    for (const group of groups) probes = new Map([...probes, ...(await probeAll(group.map(gguf)))])
   })
 
   for (const fixture of fixtures) {
