@@ -17,6 +17,18 @@ export const NORMS: readonly TensorRow[] = [
   ['model.layers.{block}.post_attention_layernorm', 'ffnNorm'],
 ]
 
+/** The same by the names of hybrids of attention and state space: Jamba, Bamba. */
+export const FINAL_ENDS: readonly TensorRow[] = [
+  ['model.embed_tokens', 'tokenEmbd'],
+  ['model.final_layernorm', 'outputNorm'],
+  ['lm_head', 'output', 'tied'],
+]
+
+export const PRE_FF_NORMS: readonly TensorRow[] = [
+  ['model.layers.{block}.input_layernorm', 'attnNorm'],
+  ['model.layers.{block}.pre_ff_layernorm', 'ffnNorm'],
+]
+
 /** Norms after attention and feed-forward, none before: OLMo 2, EXAONE 4. */
 export const POST_NORMS: readonly TensorRow[] = [
   ['model.layers.{block}.post_attention_layernorm', 'postAttentionNorm'],

@@ -18,6 +18,17 @@ const GATING_IDS: ReadonlyMap<string, number> = new Map([
   ['noaux_tc', 2], // what dots.llm1's config calls a sigmoid with a correction
 ]) // gguf-py `ExpertGatingFuncType`
 
+/** Sizes by GPT's names, which families of its kind write first. */
+export function gptSizes(feedForwardLength: (config: Config) => number = (config) => 4 * hiddenSize(config)): HparamRow[] {
+  return [
+    ['context_length', 'u32', 'n_positions', 'required'],
+    ['embedding_length', 'u32', 'n_embd', 'required'],
+    ['feed_forward_length', 'u32', feedForwardLength],
+    ['block_count', 'u32', blockCount],
+    ['attention.head_count', 'u32', 'n_head', 'required'],
+  ]
+}
+
 /** The block that the reference writes for every text model, in its order. */
 export const TEXT_HPARAMS: readonly HparamRow[] = [
   ['block_count', 'u32', blockCount],

@@ -2,7 +2,6 @@
 import type { EncodedType, ReadableType } from '../core/arithmetic.js'
 import { isBlockType, quantBytes } from '../core/quant-types.js'
 import { programShape, type RowProgram } from '../core/row-program.js'
-import type { PlannedTensor } from '../plan/plan.js'
 import { openWorkshop } from './arithmetic.js'
 import { Evaluator } from './evaluate.js'
 import { bufferBytes } from './memory.js'
@@ -26,7 +25,7 @@ export interface MeasuredTensor {
 
 /** Measures tensors one after the other; rows with NaN or infinity are passed over. */
 export function measureTypes(tensors: readonly SampledTensor[]): MeasuredTensor[] {
-  const workshop = openWorkshop(bufferBytes(tensors.map(({ program }) => ({ ...NO_PLACE, program: { kind: 'rows', rows: program, encode: 'f32' }, tile: 1 }))))
+  const workshop = openWorkshop(bufferBytes(tensors.map(({ program }) => ({ program: { kind: 'rows', rows: program, encode: 'f32' }, tile: 1 }))))
   const reader = createTileReader()
   const evaluator = new Evaluator(reader, workshop)
   try {
@@ -57,9 +56,6 @@ export function measureTypes(tensors: readonly SampledTensor[]): MeasuredTensor[
     reader.close()
   }
 }
-
-/** What a planned tensor has that no buffer depends on. */
-const NO_PLACE: Omit<PlannedTensor, 'program' | 'tile'> = { name: '', type: 'f32', shape: [], file: 0, offset: 0, byteLength: 0, from: [], applied: [] }
 
 function storedType(type: EncodedType): ReadableType {
   if (isBlockType(type)) return type

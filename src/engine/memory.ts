@@ -49,13 +49,16 @@ export function threadsWithin(plan: Plan, asked: number | undefined, maxBytes: n
   return threads
 }
 
+/** What of a planned tensor its buffers depend on. */
+export type Tiled = Pick<PlannedTensor, 'program' | 'tile'>
+
 /** What the buffers of one worker take together, whichever tensor it works on. */
-export function bufferBytes(tensors: readonly PlannedTensor[]): number {
+export function bufferBytes(tensors: readonly Tiled[]): number {
   return tensors.reduce((most, tensor) => Math.max(most, tileBytes(tensor)), 0) + KERNEL_BYTES
 }
 
 /** Buffers of one worker while it computes a tile of a tensor. */
-function tileBytes({ program, tile }: PlannedTensor): number {
+function tileBytes({ program, tile }: Tiled): number {
   if (program.kind === 'bytes') return tile
   const { cols } = programShape(program.rows)
   const { blockBytes, blockElements } = QUANT_TYPES[program.encode]
@@ -184,12 +187,17 @@ function scratchBytes(program: RowProgram, rows: number): number {
 
 /** Parts are computed one after the other; what is kept is that of the last ones (src/engine/evaluate.ts). */
 function stackBytes(parts: readonly RowProgram[], rows: number): number {
-  return Math.max(...parts.map((part) => scratchBytes(part, partRows(part, rows)) - lastingBytes(part, partRows(part, rows)))) + keptOfStack(parts, rows)
+  const lasting = lastingOfParts(parts, rows)
+  const passing = parts.map((part, i) => scratchBytes(part, partRows(part, rows)) - (lasting[i] ?? 0))
+  return Math.max(...passing) + keptOfStack(parts, rows, lasting)
+}
+
+function lastingOfParts(parts: readonly RowProgram[], rows: number): number[] {
+  return parts.map((part) => lastingBytes(part, partRows(part, rows)))
 }
 
 /** Parts of one tile, and those before it as far as they are kept. */
-function keptOfStack(parts: readonly RowProgram[], rows: number): number {
-  const kept = parts.map((part) => lastingBytes(part, partRows(part, rows)))
+function keptOfStack(parts: readonly RowProgram[], rows: number, kept = lastingOfParts(parts, rows)): number {
   const sum = kept.reduce((all, bytes) => all + bytes, 0)
   const inOneTile = 1 + Math.ceil(rows / Math.min(...parts.map((part) => programShape(part).rows)))
   return Math.min(sum, KEPT_OF_STACK_BYTES + 2 * inOneTile * Math.max(...kept))

@@ -1,18 +1,14 @@
 /** Rows of programs, computed while a run is being planned: what the stored values decide. Reads what it is asked for, writes nothing. */
 import type { MemoryDescriptor } from '../core/bytes.js'
 import { programShape, type RowProgram } from '../core/row-program.js'
-import type { PlannedTensor } from '../plan/plan.js'
 import { openWorkshop } from './arithmetic.js'
 import { Evaluator } from './evaluate.js'
-import { bufferBytes } from './memory.js'
+import { bufferBytes, type Tiled } from './memory.js'
 import { inflatedInMemory } from './members.js'
 import { createTileReader, type TileReader } from './tile-reader.js'
 
 /** Of a piece that is computed at once. */
 const PIECE_ELEMENTS = 65_536
-
-/** What a planned tensor has that no buffer depends on. */
-const NO_PLACE: Omit<PlannedTensor, 'program' | 'tile'> = { name: '', type: 'f32', shape: [], file: 0, offset: 0, byteLength: 0, from: [], applied: [] }
 
 /** Computes rows of some programs; valid while {@link withRows} runs. */
 export interface RowSampler {
@@ -26,10 +22,10 @@ export interface RowSampler {
  */
 export async function withRows<T>(programs: readonly RowProgram[], use: (sampler: RowSampler) => T): Promise<T> {
   const inflated: ReadonlyMap<string, MemoryDescriptor> = await inflatedInMemory(programs)
-  const planned = programs.map((program): PlannedTensor => ({ ...NO_PLACE, program: { kind: 'rows', rows: program, encode: 'f32' }, tile: pieceRows(program) }))
+  const tiles = programs.map((program): Tiled => ({ program: { kind: 'rows', rows: program, encode: 'f32' }, tile: pieceRows(program) }))
   const reader: TileReader = createTileReader(inflated)
   try {
-    const evaluator = new Evaluator(reader, openWorkshop(bufferBytes(planned)))
+    const evaluator = new Evaluator(reader, openWorkshop(bufferBytes(tiles)))
     const result = use({ rows: (program, rows) => sampled(evaluator, program, rows) })
     reader.checkUnchanged()
     return result

@@ -7,7 +7,7 @@ import { inState, withoutAliases } from '../adapters/full-state.js'
 import { bindAdapter, type ResolveOptions } from '../adapters/resolve.js'
 import type { Delta } from '../core/delta.js'
 import { isPlainFloat, type PlainFloat } from '../core/dtypes.js'
-import { InternalError, MismatchError, nameList, quoted, UnsupportedError, UsageError } from '../core/errors.js'
+import { MismatchError, nameList, quoted, UnsupportedError, UsageError } from '../core/errors.js'
 import type { Model } from '../core/model.js'
 import { lastPart } from '../core/paths.js'
 import type { RowProgram } from '../core/row-program.js'
@@ -135,13 +135,19 @@ async function judge({ target, saved, base, updates }: Compared, choose: (sample
     nothing,
     updates.map((delta) => ({ delta, weight: 1, adapter: 0 })),
   )
-  const [ours, theirs]: RowProgram[] = [{ op: 'read', tensor: saved }, { op: 'read', tensor: base }] // prettier-ignore
-  if (ours === undefined || theirs === undefined) throw new InternalError('two programs wanted')
+  const [ours, theirs] = readings(saved, base)
   return withRows([ours, theirs, update], (sampler) => {
     const rows = choose(sampler, update)
     const values = { saved: sampler.rows(ours, rows), base: sampler.rows(theirs, rows), update: sampler.rows(update, rows) }
     return { target, rows: rows.length, ...compareSaved({ ...values, dtype: saved.dtype }) }
   })
+}
+
+function readings(saved: TensorInfo, base: TensorInfo): readonly [saved: RowProgram, base: RowProgram] {
+  return [
+    { op: 'read', tensor: saved },
+    { op: 'read', tensor: base },
+  ]
 }
 
 /** Rows that both have: a vocabulary may have grown. */
@@ -217,7 +223,7 @@ function withoutDifference(judged: readonly Judged[], said: SavedState | undefin
 async function changedOnes(others: readonly Compared[]): Promise<string[]> {
   const changed: string[] = []
   for (const [i, one] of others.entries()) {
-    const programs: [RowProgram, RowProgram] = [{ op: 'read', tensor: one.saved }, { op: 'read', tensor: one.base }] // prettier-ignore
+    const programs = readings(one.saved, one.base)
     const isSame = await withRows(programs, (sampler) => {
       const rows = rowsOf(one, i)
       return sameValues(sampler.rows(programs[0], rows), one.saved.dtype, sampler.rows(programs[1], rows), one.base.dtype)

@@ -45,6 +45,17 @@ const embedder = (first: string, second: string, diffusers: string): NameRow[] =
   { original: second, diffusers: `${diffusers}.linear_2` },
 ]
 const fluxEmbedder = (original: string, diffusers: string): NameRow[] => embedder(`${original}.in_layer`, `${original}.out_layer`, diffusers)
+/** Both layers of the feed-forward part of each stream, by diffusers' names for them. */
+const fluxFeedForward = (first: string, second: string): NameRow[] =>
+  (
+    [
+      ['img_mlp', 'ff'],
+      ['txt_mlp', 'ff_context'],
+    ] as const
+  ).flatMap(([original, diffusers]) => [
+    { original: `double_blocks.#.${original}.0`, diffusers: `transformer_blocks.#.${diffusers}.${first}` },
+    { original: `double_blocks.#.${original}.2`, diffusers: `transformer_blocks.#.${diffusers}.${second}` },
+  ])
 const FLUX_ENDS: readonly NameRow[] = [
   { original: 'img_in', diffusers: 'x_embedder' },
   { original: 'txt_in', diffusers: 'context_embedder' },
@@ -60,10 +71,7 @@ const FLUX: Family = {
     ...fluxEmbedder('vector_in', 'time_text_embed.text_embedder'),
     ...fluxEmbedder('guidance_in', 'time_text_embed.guidance_embedder'),
     ...DOUBLE_ATTENTION,
-    { original: 'double_blocks.#.img_mlp.0', diffusers: 'transformer_blocks.#.ff.net.0.proj' },
-    { original: 'double_blocks.#.img_mlp.2', diffusers: 'transformer_blocks.#.ff.net.2' },
-    { original: 'double_blocks.#.txt_mlp.0', diffusers: 'transformer_blocks.#.ff_context.net.0.proj' },
-    { original: 'double_blocks.#.txt_mlp.2', diffusers: 'transformer_blocks.#.ff_context.net.2' },
+    ...fluxFeedForward('net.0.proj', 'net.2'),
     { original: 'double_blocks.#.img_mod.lin', diffusers: 'transformer_blocks.#.norm1.linear' },
     { original: 'double_blocks.#.txt_mod.lin', diffusers: 'transformer_blocks.#.norm1_context.linear' },
     {
@@ -87,10 +95,7 @@ const FLUX_2: Family = {
       diffusers: `${name}.linear`,
     })),
     ...DOUBLE_ATTENTION,
-    { original: 'double_blocks.#.img_mlp.0', diffusers: 'transformer_blocks.#.ff.linear_in' },
-    { original: 'double_blocks.#.img_mlp.2', diffusers: 'transformer_blocks.#.ff.linear_out' },
-    { original: 'double_blocks.#.txt_mlp.0', diffusers: 'transformer_blocks.#.ff_context.linear_in' },
-    { original: 'double_blocks.#.txt_mlp.2', diffusers: 'transformer_blocks.#.ff_context.linear_out' },
+    ...fluxFeedForward('linear_in', 'linear_out'),
     { original: 'single_blocks.#.linear1', diffusers: 'single_transformer_blocks.#.attn.to_qkv_mlp_proj' },
     { original: 'single_blocks.#.linear2', diffusers: 'single_transformer_blocks.#.attn.to_out' },
   ],

@@ -27,14 +27,19 @@ export function renamedBert(name: string, config: Config): string {
 
 const isOneMatrix = (config: Config): boolean => classifies(config) && outputLabels(config) === undefined
 
-/** What RoBERTa has too, all but positions and classifiers. */
-export const BERT_BODY: readonly TensorRow[] = [
+/** Embeddings without positions, and what attention begins with: Jina's models have these too. */
+export const BERT_BEGINNING: readonly TensorRow[] = [
   ['bert.embeddings.word_embeddings', 'tokenEmbd'],
   ['bert.embeddings.token_type_embeddings', 'tokenTypes'],
   ['bert.embeddings.LayerNorm', 'tokenEmbdNorm', 'bias'],
   ['bert.encoder.layer.{block}.attention.self.query', 'attnQ', 'bias'],
   ['bert.encoder.layer.{block}.attention.self.key', 'attnK', 'bias'],
   ['bert.encoder.layer.{block}.attention.self.value', 'attnV', 'bias'],
+]
+
+/** What RoBERTa has too, all but positions and classifiers. */
+export const BERT_BODY: readonly TensorRow[] = [
+  ...BERT_BEGINNING,
   ['bert.encoder.layer.{block}.attention.output.dense', 'attnOutput', 'bias'],
   ['bert.encoder.layer.{block}.attention.output.LayerNorm', 'attnOutputNorm', 'bias'],
   ['bert.encoder.layer.{block}.intermediate.dense', 'ffnUp', 'bias'],

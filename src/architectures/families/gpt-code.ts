@@ -5,19 +5,16 @@
  */
 import { GPT_BLOCK } from '../common-rows.js'
 import { defineArchitecture } from '../define.js'
-import { blockCount, hiddenSize } from '../dimensions.js'
+import { hiddenSize } from '../dimensions.js'
 import type { Config } from '../config.js'
+import { gptSizes } from '../text-hparams.js'
 
 export const codeshell = defineArchitecture({
   gguf: 'codeshell',
   huggingFace: ['CodeShellForCausalLM'],
   modelType: 'codeshell',
   hparams: [
-    ['context_length', 'u32', 'n_positions', 'required'],
-    ['embedding_length', 'u32', 'n_embd', 'required'],
-    ['feed_forward_length', 'u32', (config) => 4 * hiddenSize(config)],
-    ['block_count', 'u32', blockCount],
-    ['attention.head_count', 'u32', 'n_head', 'required'],
+    ...gptSizes(),
     ['attention.head_count_kv', 'u32', 'num_query_groups', 'required'],
     ['attention.layer_norm_epsilon', 'f32', 'layer_norm_epsilon', 'required'],
     ['general.file_type', 'u32', { given: 'fileType' }],
@@ -38,11 +35,7 @@ export const refact = defineArchitecture({
   huggingFace: ['GPTRefactForCausalLM'],
   modelType: 'gpt_refact',
   hparams: [
-    ['context_length', 'u32', 'n_positions', 'required'],
-    ['embedding_length', 'u32', 'n_embd', 'required'],
-    ['feed_forward_length', 'u32', refactLength],
-    ['block_count', 'u32', blockCount],
-    ['attention.head_count', 'u32', 'n_head', 'required'],
+    ...gptSizes(refactLength),
     ['attention.head_count_kv', 'u32', { always: 1 }],
     ['attention.layer_norm_rms_epsilon', 'f32', 'layer_norm_epsilon', 'required'],
     ['general.file_type', 'u32', { given: 'fileType' }],

@@ -3,7 +3,7 @@
  *
  * Law: conversion/jamba.py (llama.cpp 0c1e570).
  */
-import { ATTENTION, feedForwardNamed, GATED_MLP, saying } from '../common-rows.js'
+import { ATTENTION, feedForwardNamed, FINAL_ENDS, GATED_MLP, PRE_FF_NORMS, saying } from '../common-rows.js'
 import { readUint, type Config } from '../config.js'
 import { defineArchitecture } from '../define.js'
 import { blockCount, optionalFloat, optionalUint } from '../dimensions.js'
@@ -61,11 +61,8 @@ export const jamba = defineArchitecture({
     dense: (config, block) => !hasExperts(config, block),
   },
   tensors: [
-    ['model.embed_tokens', 'tokenEmbd'],
-    ['model.final_layernorm', 'outputNorm'],
-    ['lm_head', 'output', 'tied'],
-    ['model.layers.{block}.input_layernorm', 'attnNorm'],
-    ['model.layers.{block}.pre_ff_layernorm', 'ffnNorm'],
+    ...FINAL_ENDS,
+    ...PRE_FF_NORMS,
     ...saying(ATTENTION, 'layers:attention'),
     ...saying(
       [

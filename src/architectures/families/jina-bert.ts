@@ -6,7 +6,7 @@
 import { defineArchitecture } from '../define.js'
 import { ENCODER_HPARAMS } from '../encoder-hparams.js'
 import { TEXT_HPARAMS } from '../text-hparams.js'
-import { BERT_HEADS, renamedBert } from './bert.js'
+import { BERT_BEGINNING, BERT_HEADS, renamedBert } from './bert.js'
 
 export const jinaBert2 = defineArchitecture({
   gguf: 'jina-bert-v2',
@@ -18,12 +18,7 @@ export const jinaBert2 = defineArchitecture({
     ['bert.', ''],
   ],
   tensors: [
-    ['bert.embeddings.word_embeddings', 'tokenEmbd'],
-    ['bert.embeddings.token_type_embeddings', 'tokenTypes'],
-    ['bert.embeddings.LayerNorm', 'tokenEmbdNorm', 'bias'],
-    ['bert.encoder.layer.{block}.attention.self.query', 'attnQ', 'bias'],
-    ['bert.encoder.layer.{block}.attention.self.key', 'attnK', 'bias'],
-    ['bert.encoder.layer.{block}.attention.self.value', 'attnV', 'bias'],
+    ...BERT_BEGINNING,
     ['bert.encoder.layer.{block}.attention.self.layer_norm_q', 'attnQNorm', 'bias', 'optional'],
     ['bert.encoder.layer.{block}.attention.self.layer_norm_k', 'attnKNorm', 'bias', 'optional'],
     ['bert.encoder.layer.{block}.attention.output.dense', 'attnOutput', 'bias'],

@@ -5,8 +5,7 @@
  */
 import { ATTENTION, GPT_BLOCK } from '../common-rows.js'
 import { defineArchitecture } from '../define.js'
-import { blockCount, hiddenSize } from '../dimensions.js'
-import { TEXT_HPARAMS } from '../text-hparams.js'
+import { gptSizes, TEXT_HPARAMS } from '../text-hparams.js'
 
 export const starcoder = defineArchitecture({
   gguf: 'starcoder',
@@ -14,11 +13,7 @@ export const starcoder = defineArchitecture({
   modelType: 'gpt_bigcode',
   defaults: { gpt_bigcode: { missing: { n_positions: 1024, layer_norm_epsilon: 1e-5 } } },
   hparams: [
-    ['context_length', 'u32', 'n_positions', 'required'],
-    ['embedding_length', 'u32', 'n_embd', 'required'],
-    ['feed_forward_length', 'u32', (config) => 4 * hiddenSize(config)],
-    ['block_count', 'u32', blockCount],
-    ['attention.head_count', 'u32', 'n_head', 'required'],
+    ...gptSizes(),
     ['attention.head_count_kv', 'u32', { always: 1 }],
     ['attention.layer_norm_epsilon', 'f32', 'layer_norm_epsilon', 'required'],
     ['general.file_type', 'u32', { given: 'fileType' }],
