@@ -88,7 +88,7 @@ describe('exit codes', () => {
 
 describe('signals', { skip: process.platform === 'win32' ? 'Windows has none' : false }, () => {
   const folder = mkdtempSync(join(tmpdir(), 'signals-'))
-  before(() => writeModel(join(folder, 'big'), 50)) // 60 MB
+  before(() => writeModel(join(folder, 'big'), 100)) // 120 MB, so that there is time to send a signal
   after(() => rmSync(folder, { recursive: true, force: true }))
 
   for (const [signal, code] of [
@@ -96,7 +96,7 @@ describe('signals', { skip: process.platform === 'win32' ? 'Windows has none' : 
     ['SIGTERM', 143],
   ] as const) {
     for (const [what, command, args] of [
-      ['a GGUF', 'to-gguf', ['big', '-o', 'out/x.gguf', '--outtype', 'q8_0']],
+      ['a GGUF', 'to-gguf', ['big', '-o', 'out/x.gguf', '--outtype', 'iq4_nl']],
       ['a folder', 'lora-merge', ['big', ADAPTER, 'out', '--dtype', 'f32', '-t', '1']],
     ] as const) {
       it(`${code}: ${signal} while ${what} is written ends it within a second and leaves nothing`, async () => {
