@@ -2,6 +2,9 @@
 
 const TABLES: readonly Uint32Array[] = makeTables()
 
+/** x^(2^i); polynomials are reflected: the highest bit is the constant. Lengths stay below 2^53 bytes. */
+const SQUARES: readonly number[] = makeSquares(56)
+
 /** @param crc  of the bytes before these */
 export function crc32(bytes: Uint8Array, crc = 0): number {
   const [t0, t1, t2, t3, t4, t5, t6, t7] = TABLES as [Uint32Array, Uint32Array, Uint32Array, Uint32Array, Uint32Array, Uint32Array, Uint32Array, Uint32Array]
@@ -25,10 +28,10 @@ export function crc32(bytes: Uint8Array, crc = 0): number {
 
 /** The CRC of two runs of bytes, one after the other, from the CRCs of both. @param byteLength  of the second one */
 export function crc32Combined(first: number, second: number, byteLength: number): number {
-  let power = 0x80000000 // x^0: polynomials are reflected, the highest bit is the constant
+  let shifted = first // times x^(8 * byteLength), a square at a time
   let rest = byteLength * 8
-  for (let square = 0x40000000; rest >= 1; rest = Math.floor(rest / 2), square = product(square, square)) if (rest % 2 === 1) power = product(power, square)
-  return (product(power, first) ^ second) >>> 0
+  for (let i = 0; rest >= 1 && shifted !== 0; i++, rest = Math.floor(rest / 2)) if (rest % 2 === 1) shifted = product(SQUARES[i]!, shifted)
+  return (shifted ^ second) >>> 0
 }
 
 /** Product of two polynomials over GF(2), modulo the CRC's. */
@@ -51,4 +54,10 @@ function makeTables(): Uint32Array[] {
   const tables = [first]
   for (let k = 1; k < 8; k++) tables.push(tables[k - 1]!.map((c) => first[c & 255]! ^ (c >>> 8)))
   return tables
+}
+
+function makeSquares(count: number): number[] {
+  const squares = [0x40000000]
+  while (squares.length < count) squares.push(product(squares.at(-1)!, squares.at(-1)!))
+  return squares
 }

@@ -4,6 +4,7 @@
  */
 import { createHash } from 'node:crypto'
 import type { ByteDescriptor } from '../core/bytes.js'
+import { crc32Combined } from '../core/crc32.js'
 import { lastPart } from '../core/paths.js'
 import type { Plan, PlannedTensor } from '../plan/plan.js'
 import { inputsOf } from '../plan/plan.js'
@@ -20,7 +21,7 @@ export interface ToolFacts {
 /** What a run found out about one output tensor. */
 export interface TensorResult {
   readonly name: string
-  /** `sha256-tiles:` + sha256 over the sha256 of each tile, in order; tiles are fixed by the plan. */
+  /** `crc32:` + CRC-32 of the tensor's bytes as they lie in the file, in 8 hexadecimal digits. */
   readonly digest: string
   /** ‖ΔW‖ / ‖W‖ for tensors that adapters changed. */
   readonly deltaRatio?: number
@@ -36,18 +37,17 @@ const RATIO_DIGITS = 6
 /** Sums up the tiles' records, in tile order, so that the figures do not depend on threads. */
 export function tensorResults(plan: Plan, job: TileJob): TensorResult[] {
   return plan.tensors.map((tensor, i) => {
-    const hash = createHash('sha256')
-    let [delta, weight, nonFinite, changed, lost] = [0, 0, 0, 0, 0]
+    let [crc, delta, weight, nonFinite, changed, lost] = [0, 0, 0, 0, 0, 0]
     for (let tile = job.firstTile[i] ?? 0; tile < (job.firstTile[i + 1] ?? 0); tile++) {
       const record = readRecord(job, tile)
-      hash.update(record.digest)
+      crc = crc32Combined(crc, record.crc32, record.byteLength)
       delta += record.deltaSquares
       weight += record.weightSquares
       nonFinite += record.nonFinite
       changed += record.changed
       lost += record.lost
     }
-    const digest = `sha256-tiles:${hash.digest('hex')}`
+    const digest = `crc32:${crc.toString(16).padStart(8, '0')}`
     const counted = changed === 0 ? {} : { changed, lost }
     return { name: tensor.name, digest, ...(tensor.applied.length === 0 ? {} : { deltaRatio: ratio(delta, weight), ...counted }), nonFinite }
   })

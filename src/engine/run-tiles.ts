@@ -2,7 +2,6 @@
  * What one worker does: take a tile, read, compute, encode, write it at its place, note what was found. Runs in a worker
  * thread, or in the main thread when the work is small.
  */
-import { createHash } from 'node:crypto'
 import { crc32 } from 'node:zlib'
 import { floatsOf, type ByteSink } from '../core/bytes.js'
 import { QUANT_TYPES, quantBytes } from '../core/quant-types.js'
@@ -71,11 +70,9 @@ class TileWorker {
           ? this.move(program, tensor, unit)
           : this.compute(program, tensor, unit)
     this.sinkOf(tensor.file).write(output, tensor.offset + position)
-    const digest = createHash('sha256').update(output).digest()
     const { norms, losses } = this.evaluator
-    const crc = this.job.outputs[tensor.file]?.checksums === true ? crc32(output) : 0
     const facts = { deltaSquares: norms.delta, weightSquares: norms.weight, nonFinite, ...losses }
-    writeRecord(this.job, tile, { digest, ...facts, crc32: crc, byteLength: output.byteLength })
+    writeRecord(this.job, tile, { ...facts, crc32: crc32(output), byteLength: output.byteLength })
     this.workshop.arena.release(mark)
   }
 

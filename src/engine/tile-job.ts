@@ -6,14 +6,14 @@ import type { PlannedFile, PlannedTensor, Plan } from '../plan/plan.js'
 import { tileCount } from '../plan/tiles.js'
 import type { InflatedMembers } from './tile-reader.js'
 
-const RECORD_BYTES = 80 // digest 32, then f64: ΔW², W², not-finite count, changed and lost elements; u32: CRC-32, length
+const RECORD_BYTES = 48 // f64: ΔW², W², not-finite count, changed and lost elements; u32: CRC-32, length
 const CONTROL_BYTES = 24 // cursor i32, stop i32, latest tile i32, padding, bytes done i64
 
 /** What a worker needs to work, and nothing else; clonable to a thread. */
 export interface TileJob {
   readonly tensors: readonly PlannedTensor[]
-  /** Where each file of the plan is being written, its name for messages, and whether it wants checksums. */
-  readonly outputs: readonly { readonly path: string; readonly name: string; readonly checksums: boolean }[]
+  /** Where each file of the plan is being written, and its name for messages. */
+  readonly outputs: readonly { readonly path: string; readonly name: string }[]
   /** Number of the first tile of each tensor, and the total as last entry. */
   readonly firstTile: readonly number[]
   readonly clampOverflow: boolean
@@ -29,7 +29,7 @@ export function createTileJob(plan: Plan, paths: readonly string[], inflated: In
   for (const { program, tile } of plan.tensors) firstTile.push((firstTile.at(-1) ?? 0) + tileCount(program, tile))
   return {
     tensors: plan.tensors,
-    outputs: plan.files.map((file: PlannedFile, i) => ({ path: paths[i] ?? '', name: file.name, checksums: (file.checksums ?? []).length > 0 })),
+    outputs: plan.files.map((file: PlannedFile, i) => ({ path: paths[i] ?? '', name: file.name })),
     firstTile,
     clampOverflow: plan.clampOverflow,
     inflated,
@@ -71,31 +71,28 @@ export function tensorOfTile(job: TileJob, tile: number): number {
 
 /** What was found out about one tile, or summed over the tiles of a tensor. */
 export interface TileRecord {
-  /** sha256 of the tile's output bytes. */
-  readonly digest: Uint8Array
   readonly deltaSquares: number
   readonly weightSquares: number
   readonly nonFinite: number
   /** Elements whose delta is not 0, and those of them that the output's type (f16, bf16) rounds away; 0 for other types. */
   readonly changed: number
   readonly lost: number
-  /** Of the tile's output bytes; 0 where the file wants none. */
+  /** Of the tile's output bytes. */
   readonly crc32: number
   /** Number of output bytes. */
   readonly byteLength: number
 }
 
 export function writeRecord(job: TileJob, tile: number, record: TileRecord): void {
-  new Uint8Array(job.records, tile * RECORD_BYTES, 32).set(record.digest)
-  new Float64Array(job.records, tile * RECORD_BYTES + 32, 5).set([record.deltaSquares, record.weightSquares, record.nonFinite, record.changed, record.lost])
-  new Uint32Array(job.records, tile * RECORD_BYTES + 72, 2).set([record.crc32, record.byteLength])
+  new Float64Array(job.records, tile * RECORD_BYTES, 5).set([record.deltaSquares, record.weightSquares, record.nonFinite, record.changed, record.lost])
+  new Uint32Array(job.records, tile * RECORD_BYTES + 40, 2).set([record.crc32, record.byteLength])
   Atomics.add(new BigInt64Array(job.control, 16, 1), 0, BigInt(record.byteLength))
 }
 
 export function readRecord(job: TileJob, tile: number): TileRecord {
-  const [deltaSquares = 0, weightSquares = 0, nonFinite = 0, changed = 0, lost = 0] = new Float64Array(job.records, tile * RECORD_BYTES + 32, 5)
-  const [crc32 = 0, byteLength = 0] = new Uint32Array(job.records, tile * RECORD_BYTES + 72, 2)
-  return { digest: new Uint8Array(job.records, tile * RECORD_BYTES, 32), deltaSquares, weightSquares, nonFinite, changed, lost, crc32, byteLength }
+  const [deltaSquares = 0, weightSquares = 0, nonFinite = 0, changed = 0, lost = 0] = new Float64Array(job.records, tile * RECORD_BYTES, 5)
+  const [crc32 = 0, byteLength = 0] = new Uint32Array(job.records, tile * RECORD_BYTES + 40, 2)
+  return { deltaSquares, weightSquares, nonFinite, changed, lost, crc32, byteLength }
 }
 
 /** Output bytes that are written, and the tensor that was begun last. */
