@@ -214,7 +214,7 @@ async function readCard(folder: Folder | undefined, notes: Notes): Promise<CardM
     await source.read(bytes, 0)
     const text = decoded(bytes, bytes.length < source.byteLength)
     if (text === undefined) notes.add('The metadata of README.md is not used: the file is not valid UTF-8.')
-    const front = readFrontMatter(text ?? '')
+    const front = await readFrontMatter(text ?? '')
     notes.add(...front.notes)
     return front.data
   } catch (error) {
