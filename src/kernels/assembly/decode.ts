@@ -4,13 +4,15 @@
  *
  * Law: ggml-quants.c dequantize_row_* (llama.cpp 0c1e570); twin: src/quantize/decode.ts.
  */
+import { constant } from './constants'
 import { valueOfHalf } from './half-float'
 import { loadSixBits } from './k-quants-affine'
 import { LEVELS, MINS, SCALES } from './map'
 import { lookUp, unpackNibbles, unpackOneBit, unpackPairs, unpackRuns, unpackSixBits, unpackTrits } from './unpacking'
 
-const VALUES = memory.data<i8>([-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113], 16)
-const FLOATS = memory.data<i8>([0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12], 16)
+/** What levels stand for, plus 128: -127, -104, …, 113, and 0, 1, 2, 3, 4, 6, 8, 12 with both signs. */
+const VALUES = memory.data<u8>([1, 24, 45, 63, 79, 93, 106, 118, 129, 141, 153, 166, 181, 197, 217, 241], 16)
+const FLOATS = memory.data<u8>([128, 129, 130, 131, 132, 134, 136, 140, 128, 127, 126, 125, 124, 122, 120, 116], 16)
 const EACH_BIT = memory.data<u8>([1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128], 16)
 
 function isOddHalf(at: usize): bool {
@@ -21,44 +23,60 @@ function halfAt(at: usize): f32 {
   return valueOfHalf(u32(load<u16>(at)))
 }
 
-/** 16 levels at `from`, less `offset`, times scale, less min. */
-function spread16(from: usize, offset: v128, scale: v128, min: v128, into: usize): void {
-  const levels = i8x16.sub(v128.load(from), offset)
-  const low = i16x8.extend_low_i8x16_s(levels)
-  const high = i16x8.extend_high_i8x16_s(levels)
-  v128.store(into, f32x4.sub(f32x4.mul(f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_s(low)), scale), min))
-  v128.store(into, f32x4.sub(f32x4.mul(f32x4.convert_i32x4_s(i32x4.extend_high_i16x8_s(low)), scale), min), 16)
-  v128.store(into, f32x4.sub(f32x4.mul(f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_s(high)), scale), min), 32)
-  v128.store(into, f32x4.sub(f32x4.mul(f32x4.convert_i32x4_s(i32x4.extend_high_i16x8_s(high)), scale), min), 48)
+/** The upper halves of two f32 from 2^23 to 2^23 + 65535: their lower halves are the integers that are added. */
+const TWO_TO_23 = memory.data<u32>([0x4b00_4b00], 4)
+
+/** What is to be taken from 2^23 + level, where levels count from `-first`: 2^23 + first. */
+function origin(first: i32): v128 {
+  return f32x4.splat(reinterpret<f32>(0x4b00_0000 + first))
+}
+
+/**
+ * 16 levels, unsigned bytes, less where they begin, times scale, less min. Bytes become f32 by being put behind an exponent, where each integer is itself:
+ * half the instructions of an extension of their signs and a conversion.
+ */
+function spread16(levels: v128, begin: v128, scale: v128, min: v128, hasMin: bool, into: usize): void {
+  const none = i8x16.splat(0)
+  const exponents = constant(TWO_TO_23)
+  const low = v128.shuffle<u8>(levels, none, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)
+  const high = v128.shuffle<u8>(levels, none, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31)
+  const a = f32x4.mul(f32x4.sub(v128.shuffle<u16>(low, exponents, 0, 8, 1, 9, 2, 10, 3, 11), begin), scale)
+  const b = f32x4.mul(f32x4.sub(v128.shuffle<u16>(low, exponents, 4, 12, 5, 13, 6, 14, 7, 15), begin), scale)
+  const c = f32x4.mul(f32x4.sub(v128.shuffle<u16>(high, exponents, 0, 8, 1, 9, 2, 10, 3, 11), begin), scale)
+  const d = f32x4.mul(f32x4.sub(v128.shuffle<u16>(high, exponents, 4, 12, 5, 13, 6, 14, 7, 15), begin), scale)
+  v128.store(into, hasMin ? f32x4.sub(a, min) : a)
+  v128.store(into, hasMin ? f32x4.sub(b, min) : b, 16)
+  v128.store(into, hasMin ? f32x4.sub(c, min) : c, 32)
+  v128.store(into, hasMin ? f32x4.sub(d, min) : d, 48)
 }
 
 /** A block of 32 at LEVELS. */
-function spread32(offset: i32, scale: f32, min: f32, into: usize): void {
-  const offsets = i8x16.splat(i8(offset))
+function spread32(first: i32, scale: f32, min: f32, hasMin: bool, into: usize): void {
+  const begin = origin(first)
   const scales = f32x4.splat(scale)
   const mins = f32x4.splat(min)
-  spread16(LEVELS, offsets, scales, mins, into)
-  spread16(LEVELS + 16, offsets, scales, mins, into + 64)
+  spread16(v128.load(LEVELS), begin, scales, mins, hasMin, into)
+  spread16(v128.load(LEVELS, 16), begin, scales, mins, hasMin, into + 64)
 }
 
 /** A super-block at LEVELS whose sub-blocks of `size` have their SCALES and, where `hasMins`, MINS. */
-function spread256(offset: i32, size: usize, hasMins: bool, into: usize): void {
-  const offsets = i8x16.splat(i8(offset))
-  for (let first: usize = 0, j: usize = 0; first < 256; first += size, j += 4) {
+function spread256(first: i32, size: usize, hasMins: bool, into: usize): void {
+  const begin = origin(first)
+  for (let at: usize = 0, j: usize = 0; at < 256; at += size, j += 4) {
     const scale = v128.load32_splat(SCALES + j)
-    const min = hasMins ? v128.load32_splat(MINS + j) : f32x4.splat(0)
-    for (let i = first; i < first + size; i += 16) spread16(LEVELS + i, offsets, scale, min, into + (i << 2))
+    const min = hasMins ? v128.load32_splat(MINS + j) : scale
+    for (let i = at; i < at + size; i += 16) spread16(v128.load(LEVELS + i), begin, scale, min, hasMins, into + (i << 2))
   }
 }
 
 export function decodeQ8_0(from: usize, into: usize, blocks: usize): usize {
-  const none = i8x16.splat(0)
-  const noMin = f32x4.splat(0)
+  const begin = origin(128)
+  const flip = i8x16.splat(-128)
   for (let block: usize = 0; block < blocks; block++, from += 34, into += 128) {
     if (isOddHalf(from)) return block
     const scale = f32x4.splat(halfAt(from))
-    spread16(from + 2, none, scale, noMin, into)
-    spread16(from + 18, none, scale, noMin, into + 64)
+    spread16(v128.xor(v128.load(from, 2), flip), begin, scale, scale, false, into)
+    spread16(v128.xor(v128.load(from, 18), flip), begin, scale, scale, false, into + 64)
   }
   return blocks
 }
@@ -70,7 +88,7 @@ function decodeSigned(from: usize, into: usize, blocks: usize, bits: i32): usize
     if (isOddHalf(from)) return block
     unpackRuns(from + blockBytes - 16, 1)
     if (bits === 5) addFifthBits(load<u32>(from, 2))
-    spread32(bits === 5 ? 16 : 8, halfAt(from), 0, into)
+    spread32(bits === 5 ? 16 : 8, halfAt(from), 0, false, into)
   }
   return blocks
 }
@@ -82,7 +100,7 @@ function decodeFromMin(from: usize, into: usize, blocks: usize, bits: i32): usiz
     if (isOddHalf(from) || isOddHalf(from + 2)) return block
     unpackRuns(from + blockBytes - 16, 1)
     if (bits === 5) addFifthBits(load<u32>(from, 4))
-    spread32(0, halfAt(from), -halfAt(from + 2), into)
+    spread32(0, halfAt(from), -halfAt(from + 2), true, into)
   }
   return blocks
 }
@@ -120,7 +138,7 @@ export function decodeIq4_NL(from: usize, into: usize, blocks: usize): usize {
     if (isOddHalf(from)) return block
     unpackRuns(from + 2, 1)
     lookUp(VALUES, 32)
-    spread32(0, halfAt(from), 0, into)
+    spread32(128, halfAt(from), 0, false, into)
   }
   return blocks
 }
@@ -137,7 +155,7 @@ export function decodeIq4_XS(from: usize, into: usize, blocks: usize): usize {
     }
     unpackRuns(from + 8, 8)
     lookUp(VALUES, 256)
-    spread256(0, 32, false, into)
+    spread256(128, 32, false, into)
   }
   return blocks
 }
@@ -212,10 +230,9 @@ export function decodeQ6_K(from: usize, into: usize, blocks: usize): usize {
 
 /** A block of 256 at LEVELS, whose levels count from -1. */
 function spreadTernary(scale: f32, into: usize): void {
-  const one = i8x16.splat(1)
+  const begin = origin(1)
   const scales = f32x4.splat(scale)
-  const none = f32x4.splat(0)
-  for (let i: usize = 0; i < 256; i += 16) spread16(LEVELS + i, one, scales, none, into + (i << 2))
+  for (let i: usize = 0; i < 256; i += 16) spread16(v128.load(LEVELS + i), begin, scales, scales, false, into + (i << 2))
 }
 
 export function decodeTq1_0(from: usize, into: usize, blocks: usize): usize {
@@ -242,7 +259,7 @@ export function decodeMxfp4(from: usize, into: usize, blocks: usize): usize {
     const exponent = u32(load<u8>(from))
     unpackRuns(from + 1, 1)
     lookUp(FLOATS, 32)
-    spread32(0, reinterpret<f32>(exponent > 1 ? (exponent - 1) << 23 : 0x0020_0000 << exponent), 0, into)
+    spread32(128, reinterpret<f32>(exponent > 1 ? (exponent - 1) << 23 : 0x0020_0000 << exponent), 0, false, into)
   }
   return blocks
 }

@@ -6,7 +6,7 @@
  * exponent, and an addition rounds at the right bit (ggml-impl.h does it so, one by one). NaN is the exception: an FPU would make it quiet or
  * lose its payload, so eight values with a NaN among them take the slow way.
  */
-import { constant } from './constants'
+import { MAGNITUDE, constant } from './constants'
 
 const F16_EXPONENT_SHIFTED = memory.data<u32>([0x7000_0000], 4) // 224 << 23: with the 2^-112 below it moves the exponent by 112
 const TWO_TO_MINUS_112 = memory.data<u32>([0x0780_0000], 4)
@@ -89,11 +89,12 @@ export function narrowF16(from: usize, into: usize, count: usize): void {
   const exponent = constant(F16_EXPONENT)
   const fraction = constant(F16_FRACTION_AND_CARRY)
   const sign = constant(F16_SIGN)
+  const magnitude = constant(MAGNITUDE)
   for (const end = from + (count << 2); from < end; from += 32, into += 16) {
     const low = v128.load(from)
     const high = v128.load(from, 16)
-    const lowMagnitude = f32x4.abs(low)
-    const highMagnitude = f32x4.abs(high)
+    const lowMagnitude = v128.and(low, magnitude)
+    const highMagnitude = v128.and(high, magnitude)
     let lowHalf = narrowed(lowMagnitude, up, down, infinity, smallestBias, rounding, exponent, fraction)
     let highHalf = narrowed(highMagnitude, up, down, infinity, smallestBias, rounding, exponent, fraction)
     const lowNaN = i32x4.gt_s(lowMagnitude, infinity)
@@ -119,27 +120,43 @@ function narrowed(magnitude: v128, up: v128, down: v128, infinity: v128, smalles
 const BELOW_BF16_HALF = memory.data<u32>([0x7fff], 4)
 const ONE = memory.data<u32>([1], 4)
 
-/** `count` (a multiple of 8) f32 at `from` to bf16 at `into`. */
+/** So many are narrowed before a look for NaN. */
+const RUN: usize = 256
+
+/** `count` (a multiple of 8) f32 at `from` to bf16 at `into`, which do not overlap. */
 export function narrowBf16(from: usize, into: usize, count: usize): void {
+  for (; count >= RUN; count -= RUN, from += RUN << 2, into += RUN << 1) if (!narrowRunToBf16(from, into)) narrowNaNsToBf16(from, into, RUN)
+  narrowNaNsToBf16(from, into, count)
+}
+
+/** @returns false when there may be NaN among them, and what was written is wrong */
+function narrowRunToBf16(from: usize, into: usize): bool {
   const belowHalf = constant(BELOW_BF16_HALF)
   const one = constant(ONE)
-  const end = from + (count << 2)
-  for (const last = from + ((count & ~15) << 2); from < last; from += 64, into += 32) {
+  let sumA = f32x4.splat(0)
+  let sumB = sumA
+  let sumC = sumA
+  let sumD = sumA
+  for (const end = from + (RUN << 2); from < end; from += 64, into += 32) {
     const a = v128.load(from)
     const b = v128.load(from, 16)
     const c = v128.load(from, 32)
     const d = v128.load(from, 48)
-    // one look for 16: a sum is NaN where a term is (and where infinities cancel out, which the careful way does no harm)
-    const sum = f32x4.add(f32x4.add(a, b), f32x4.add(c, d))
-    if (v128.any_true(f32x4.ne(sum, sum))) {
-      narrowEightToBf16(from, into)
-      narrowEightToBf16(from + 32, into + 16)
-      continue
-    }
+    // a sum is NaN where a term is (and where infinities cancel out, which the careful way does no harm)
+    sumA = f32x4.add(sumA, a)
+    sumB = f32x4.add(sumB, b)
+    sumC = f32x4.add(sumC, c)
+    sumD = f32x4.add(sumD, d)
     v128.store(into, i16x8.narrow_i32x4_u(nearestBf16(a, belowHalf, one), nearestBf16(b, belowHalf, one)))
     v128.store(into, i16x8.narrow_i32x4_u(nearestBf16(c, belowHalf, one), nearestBf16(d, belowHalf, one)), 16)
   }
-  if (from < end) narrowEightToBf16(from, into)
+  const sum = f32x4.add(f32x4.add(sumA, sumB), f32x4.add(sumC, sumD))
+  return !v128.any_true(f32x4.ne(sum, sum))
+}
+
+/** `count` (a multiple of 8) f32 of which some may be NaN. */
+function narrowNaNsToBf16(from: usize, into: usize, count: usize): void {
+  for (const end = from + (count << 2); from < end; from += 32, into += 16) narrowEightToBf16(from, into)
 }
 
 /** Eight f32 of which some may be NaN. */

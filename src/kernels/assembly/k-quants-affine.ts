@@ -127,18 +127,19 @@ function storeSixBits(into: usize): void {
 
 /** The scales and mins that a reader will find. */
 export function loadSixBits(from: usize, d: f32, dmin: f32): void {
-  for (let j: usize = 0; j < 8; j++) {
-    const at = from + j
-    let scale = u32(load<u8>(at)) & 63
-    let smallest = u32(load<u8>(at, 4)) & 63
-    if (j >= 4) {
-      const low = u32(load<u8>(at, 4))
-      scale = (low & 15) | ((u32(load<u8>(at - 4)) >> 6) << 4)
-      smallest = (low >> 4) | ((u32(load<u8>(at)) >> 6) << 4)
-    }
-    store<f32>(SCALES + (j << 2), d * f32(scale))
-    store<f32>(MINS + (j << 2), dmin * f32(smallest))
-  }
+  const first = load<u32>(from)
+  const second = load<u32>(from, 4)
+  const third = load<u32>(from, 8)
+  const scales = f32x4.splat(d)
+  const mins = f32x4.splat(dmin)
+  v128.store(SCALES, f32x4.mul(fourBytes(first & 0x3f3f_3f3f), scales))
+  v128.store(SCALES, f32x4.mul(fourBytes((third & 0x0f0f_0f0f) | ((first >> 2) & 0x3030_3030)), scales), 16)
+  v128.store(MINS, f32x4.mul(fourBytes(second & 0x3f3f_3f3f), mins))
+  v128.store(MINS, f32x4.mul(fourBytes(((third >> 4) & 0x0f0f_0f0f) | ((second >> 2) & 0x3030_3030)), mins), 16)
+}
+
+function fourBytes(bytes: u32): v128 {
+  return f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_u(i16x8.extend_low_i8x16_u(i32x4.splat(i32(bytes)))))
 }
 
 /** q2_k: 16 bytes of 4-bit scales and mins, 64 bytes of levels, f16 d, f16 dmin; sub-blocks of 16. */

@@ -5,8 +5,8 @@
  * Factors come packed, so that this loop reads both straight on: A in strips of 8 columns, [strip][k][8], B in bands of 4 rows, [band][k][4]; what is
  * missing in the last strip or band is zero. Columns go by in panels, so that a panel of A stays in the cache while all rows pass by.
  */
-import { EDGE, PANEL, PRODUCTS } from './map'
-import { addEdge, addGroup } from './sums'
+import { PANEL, PRODUCTS } from './map'
+import { addEdge, addRows, storeRows } from './sums'
 
 /** Of a band of B, and of a group. */
 const ROWS: usize = 4
@@ -65,23 +65,20 @@ function multiplyAll(B: usize, A: usize, scale: f32, rank: usize, rows: usize, c
       let to = into + row * rowBytes + (panel << 2)
       for (let col = panel; col < end; col += STRIP, strip += bytes << 1, to += STRIP_BYTES) {
         const width = min(STRIP, end - col)
-        if (adds) {
-          multiply(band, strip, bytes, factor, PRODUCTS, STRIP_BYTES)
-          if (height === ROWS && width === STRIP) addGroup(to, rowBytes, PRODUCTS, STRIP_BYTES)
-          else addEdge(to, rowBytes, height, width)
-        } else if (height === ROWS && width === STRIP) {
-          multiply(band, strip, bytes, factor, to, rowBytes)
-        } else {
-          multiply(band, strip, bytes, factor, EDGE, STRIP_BYTES)
-          for (let i: usize = 0; i < height; i++) memory.copy(to + i * rowBytes, EDGE + i * STRIP_BYTES, width << 2)
+        const isWhole = height === ROWS && width === STRIP
+        if (isWhole) multiply(band, strip, bytes, factor, to, rowBytes, adds)
+        else {
+          multiply(band, strip, bytes, factor, PRODUCTS, STRIP_BYTES, false)
+          if (adds) addEdge(to, rowBytes, height, width)
+          else for (let i: usize = 0; i < height; i++) memory.copy(to + i * rowBytes, PRODUCTS + i * STRIP_BYTES, width << 2)
         }
       }
     }
   }
 }
 
-/** A group at `to`, whose rows are `rowBytes` apart, from a band of B and a strip of A. */
-function multiply(band: usize, strip: usize, bandBytes: usize, scale: v128, to: usize, rowBytes: usize): void {
+/** A group at `to`, whose rows are `rowBytes` apart, from a band of B and a strip of A: put there, or added to what is there. */
+function multiply(band: usize, strip: usize, bandBytes: usize, scale: v128, to: usize, rowBytes: usize, adds: bool): void {
   let row0 = f32x4.splat(0)
   let row1 = row0
   let row2 = row0
@@ -106,15 +103,14 @@ function multiply(band: usize, strip: usize, bandBytes: usize, scale: v128, to: 
     row3 = f32x4.add(row3, f32x4.mul(b, left))
     right3 = f32x4.add(right3, f32x4.mul(b, right))
   }
-  v128.store(to, f32x4.mul(row0, scale))
-  v128.store(to, f32x4.mul(right0, scale), 16)
-  to += rowBytes
-  v128.store(to, f32x4.mul(row1, scale))
-  v128.store(to, f32x4.mul(right1, scale), 16)
-  to += rowBytes
-  v128.store(to, f32x4.mul(row2, scale))
-  v128.store(to, f32x4.mul(right2, scale), 16)
-  to += rowBytes
-  v128.store(to, f32x4.mul(row3, scale))
-  v128.store(to, f32x4.mul(right3, scale), 16)
+  row0 = f32x4.mul(row0, scale)
+  right0 = f32x4.mul(right0, scale)
+  row1 = f32x4.mul(row1, scale)
+  right1 = f32x4.mul(right1, scale)
+  row2 = f32x4.mul(row2, scale)
+  right2 = f32x4.mul(right2, scale)
+  row3 = f32x4.mul(row3, scale)
+  right3 = f32x4.mul(right3, scale)
+  if (adds) return addRows(to, rowBytes, row0, right0, row1, right1, row2, right2, row3, right3)
+  storeRows(to, rowBytes, row0, right0, row1, right1, row2, right2, row3, right3)
 }

@@ -5,10 +5,9 @@
  * x 8 columns, column by column of the panels of low-rank.ts, and lane i of a group sums columns i and i + 4, row by row. Where f32 cannot hold the
  * squares of a group well enough (zeros, tiny and huge numbers), that group is summed in f64.
  */
-import { constant } from './constants'
+import { MAGNITUDE, constant } from './constants'
 import { EDGE, PANEL, PRODUCTS, SUMS } from './map'
 
-const F32_MAGNITUDE = memory.data<u32>([0x7fff_ffff], 4)
 /** Sums of squares within (2^-80, 2^120) have lost nothing that counts: no square was subnormal but for a 2^-43rd of the sum, none infinite. */
 const LEAST_SQUARES = memory.data<u32>([0x1780_0000], 4)
 const MOST_SQUARES = memory.data<u32>([0x7b80_0000], 4)
@@ -75,39 +74,75 @@ function copyGroup(from: usize, fromRowBytes: usize, into: usize, intoRowBytes: 
 }
 
 /** Adds a group of deltas to a group of weights; rows of each are so many bytes apart. */
-export function addGroup(W: usize, rowBytes: usize, delta: usize, deltaRowBytes: usize): void {
-  const W1 = W + rowBytes
-  const W2 = W1 + rowBytes
-  const W3 = W2 + rowBytes
+function addGroup(W: usize, rowBytes: usize, delta: usize, deltaRowBytes: usize): void {
   const delta1 = delta + deltaRowBytes
   const delta2 = delta1 + deltaRowBytes
   const delta3 = delta2 + deltaRowBytes
-  const ofWeight = addSquares(W3, addSquares(W2, addSquares(W1, addSquares(W, f32x4.splat(0)))))
-  const ofDelta = addSquares(delta3, addSquares(delta2, addSquares(delta1, addSquares(delta, f32x4.splat(0)))))
+  addRows(
+    W,
+    rowBytes,
+    v128.load(delta),
+    v128.load(delta, 16),
+    v128.load(delta1),
+    v128.load(delta1, 16),
+    v128.load(delta2),
+    v128.load(delta2, 16),
+    v128.load(delta3),
+    v128.load(delta3, 16),
+  )
+}
+
+/** The same with the deltas in hand, the left and the right half of each row: they come so from the loop that makes them. */
+export function addRows(W: usize, rowBytes: usize, l0: v128, r0: v128, l1: v128, r1: v128, l2: v128, r2: v128, l3: v128, r3: v128): void {
+  const W1 = W + rowBytes
+  const W2 = W1 + rowBytes
+  const W3 = W2 + rowBytes
+  const ofDelta = squares(l3, r3, squares(l2, r2, squares(l1, r1, squares(l0, r0, f32x4.splat(0)))))
+  const ofWeight = squaresAt(W3, squaresAt(W2, squaresAt(W1, squaresAt(W, f32x4.splat(0)))))
   const isLost = f32x4.le(f32x4.pmin(ofDelta, ofWeight), constant(LEAST_SQUARES))
   const isHuge = f32x4.ge(f32x4.pmax(ofDelta, ofWeight), constant(MOST_SQUARES))
-  if (v128.any_true(v128.or(isLost, isHuge))) sumInF64(W, rowBytes, delta, deltaRowBytes)
-  else {
+  if (v128.any_true(v128.or(isLost, isHuge))) {
+    storeRows(PRODUCTS, GROUP_ROW_BYTES, l0, r0, l1, r1, l2, r2, l3, r3)
+    sumInF64(W, rowBytes)
+  } else {
     addLanes(OF_DELTA, f64x2.promote_low_f32x4(ofDelta), f64x2.promote_low_f32x4(v128.shuffle<u64>(ofDelta, ofDelta, 1, 0)))
     addLanes(OF_WEIGHT, f64x2.promote_low_f32x4(ofWeight), f64x2.promote_low_f32x4(v128.shuffle<u64>(ofWeight, ofWeight, 1, 0)))
   }
-  v128.store(LARGEST, addRow(W3, delta3, addRow(W2, delta2, addRow(W1, delta1, addRow(W, delta, v128.load(LARGEST))))))
+  v128.store(LARGEST, addRow(W3, l3, r3, addRow(W2, l2, r2, addRow(W1, l1, r1, addRow(W, l0, r0, v128.load(LARGEST))))))
+}
+
+/** Puts a group at `to`. */
+export function storeRows(to: usize, rowBytes: usize, l0: v128, r0: v128, l1: v128, r1: v128, l2: v128, r2: v128, l3: v128, r3: v128): void {
+  v128.store(to, l0)
+  v128.store(to, r0, 16)
+  to += rowBytes
+  v128.store(to, l1)
+  v128.store(to, r1, 16)
+  to += rowBytes
+  v128.store(to, l2)
+  v128.store(to, r2, 16)
+  to += rowBytes
+  v128.store(to, l3)
+  v128.store(to, r3, 16)
 }
 
 /** One row of a group: 8 squares more, two in each lane. */
-function addSquares(row: usize, sums: v128): v128 {
-  const left = v128.load(row)
-  const right = v128.load(row, 16)
+function squares(left: v128, right: v128, sums: v128): v128 {
   return f32x4.add(f32x4.add(sums, f32x4.mul(left, left)), f32x4.mul(right, right))
 }
 
+function squaresAt(row: usize, sums: v128): v128 {
+  return squares(v128.load(row), v128.load(row, 16), sums)
+}
+
 /** @returns the bits of the largest magnitudes so far */
-function addRow(W: usize, delta: usize, largest: v128): v128 {
-  const left = f32x4.add(v128.load(W), v128.load(delta))
-  const right = f32x4.add(v128.load(W, 16), v128.load(delta, 16))
+function addRow(W: usize, left: v128, right: v128, largest: v128): v128 {
+  const mask = constant(MAGNITUDE)
+  left = f32x4.add(v128.load(W), left)
+  right = f32x4.add(v128.load(W, 16), right)
   v128.store(W, left)
   v128.store(W, right, 16)
-  return i32x4.max_u(i32x4.max_u(largest, f32x4.abs(left)), f32x4.abs(right))
+  return i32x4.max_u(i32x4.max_u(largest, v128.and(left, mask)), v128.and(right, mask))
 }
 
 function addLanes(sums: usize, lanes01: v128, lanes23: v128): void {
@@ -115,13 +150,14 @@ function addLanes(sums: usize, lanes01: v128, lanes23: v128): void {
   v128.store(sums, f64x2.add(v128.load(sums, 16), lanes23), 16)
 }
 
-function sumInF64(W: usize, rowBytes: usize, delta: usize, deltaRowBytes: usize): void {
+/** The group at `W` and that at PRODUCTS. */
+function sumInF64(W: usize, rowBytes: usize): void {
   for (let lane: usize = 0; lane < 4; lane++) {
     let ofDelta: f64 = 0
     let ofWeight: f64 = 0
     for (let i: usize = 0; i < ROWS * 2; i++) {
       const at = (lane << 2) + ((i & 1) << 4)
-      const d = f64(load<f32>(delta + (i >> 1) * deltaRowBytes + at))
+      const d = f64(load<f32>(PRODUCTS + (i >> 1) * GROUP_ROW_BYTES + at))
       const w = f64(load<f32>(W + (i >> 1) * rowBytes + at))
       ofDelta += d * d
       ofWeight += w * w
@@ -133,7 +169,7 @@ function sumInF64(W: usize, rowBytes: usize, delta: usize, deltaRowBytes: usize)
 
 /** The bits of the largest magnitude among `count` f32: NaN and infinity are larger than all numbers. */
 export function largestMagnitude(values: usize, count: usize): u32 {
-  const magnitude = constant(F32_MAGNITUDE)
+  const magnitude = constant(MAGNITUDE)
   const end = values + (count << 2)
   let most = i32x4.splat(0)
   let more = most

@@ -1,30 +1,33 @@
 /** The bits of each type back into levels, one byte each, at LEVELS: what packing.ts does, backwards. Law: ggml-common.h block structs (llama.cpp 0c1e570). */
+import { constant } from './constants'
 import { LEVELS } from './map'
+
+const NIBBLES = memory.data<u32>([0x0f0f_0f0f], 4)
 
 /** 4 bits: in each run of 64 elements the first half below the second (q4_k, q5_k). */
 export function unpackNibbles(from: usize): void {
-  const mask = i8x16.splat(15)
-  for (let run: usize = 0; run < 4; run++) {
-    for (let half: usize = 0; half < 32; half += 16) {
-      const both = v128.load(from + (run << 5) + half)
-      const into = LEVELS + (run << 6) + half
-      v128.store(into, v128.and(both, mask))
-      v128.store(into, i8x16.shr_u(both, 4), 32)
-    }
+  const mask = constant(NIBBLES)
+  for (let into = LEVELS; into < LEVELS + 256; into += 64, from += 32) {
+    const left = v128.load(from)
+    const right = v128.load(from, 16)
+    v128.store(into, v128.and(left, mask))
+    v128.store(into, v128.and(right, mask), 16)
+    v128.store(into, v128.and(i16x8.shr_u(left, 4), mask), 32)
+    v128.store(into, v128.and(i16x8.shr_u(right, 4), mask), 48)
   }
 }
 
+const ONES = memory.data<u32>([0x0101_0101], 4)
+
 /** Adds one bit to all 256 levels where it is set: byte j has element j of each run of 32, the first run lowest. */
 export function unpackOneBit(from: usize, bit: i32): void {
-  const value = i8x16.splat(i8(bit))
-  const one = i8x16.splat(1)
+  const one = constant(ONES)
+  const shift = ctz(bit)
   for (let half: usize = 0; half < 32; half += 16) {
     let bits = v128.load(from + half)
-    for (let run: usize = 0; run < 8; run++) {
-      const into = LEVELS + (run << 5) + half
-      const isSet = i8x16.eq(v128.and(bits, one), one)
-      v128.store(into, v128.or(v128.load(into), v128.and(isSet, value)))
-      bits = i8x16.shr_u(bits, 1)
+    for (let into = LEVELS + half; into < LEVELS + 256; into += 32) {
+      v128.store(into, v128.or(v128.load(into), i16x8.shl(v128.and(bits, one), shift)))
+      bits = i16x8.shr_u(bits, 1)
     }
   }
 }
@@ -64,11 +67,11 @@ export function unpackSixBits(from: usize): void {
 
 /** 4 bits: in each run of 32 elements the first half below the second (q4_0 … q5_1, iq4). */
 export function unpackRuns(from: usize, runs: usize): void {
-  const mask = i8x16.splat(15)
+  const mask = constant(NIBBLES)
   for (let run: usize = 0; run < runs; run++, from += 16) {
     const both = v128.load(from)
     v128.store(LEVELS + (run << 5), v128.and(both, mask))
-    v128.store(LEVELS + (run << 5), i8x16.shr_u(both, 4), 16)
+    v128.store(LEVELS + (run << 5), v128.and(i16x8.shr_u(both, 4), mask), 16)
   }
 }
 
