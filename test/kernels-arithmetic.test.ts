@@ -134,6 +134,19 @@ describe('the kernels', WITH_KERNELS, () => {
     })
   }
 
+  it('stop before a block whose scale has no inverse, wherever in a run of blocks it is, and go on behind it', () => {
+    const blocks = 150
+    for (const type of BLOCK_TYPES) {
+      const { blockElements } = QUANT_TYPES[type]
+      for (const odd of [[0], [1, 2], [3, 4], [62, 63], [64], [65, 66, 67, 68], [127, 128], [148, 149]]) {
+        const values = adversarial('normal weights', blocks * blockElements, odd[0] ?? 0)
+        for (const block of odd) values.fill(1e-44, block * blockElements, (block + 1) * blockElements)
+        for (const count of [blocks, blocks - 1])
+          checkEncode(type, values.subarray(0, count * blockElements), blockElements, [true, true], `blocks ${odd.join(', ')} are odd`)
+      }
+    }
+  })
+
   it('take rows that are longer than a piece, wherever they lie', () => {
     const values = adversarial('normal weights', 32_768 * 2 + 256, 5)
     for (const type of TYPES) for (const inside of PLACES) checkEncode(type, values, values.length, inside, 'long rows')
@@ -279,6 +292,16 @@ describe('the kernels of halves', WITH_KERNELS, () => {
       const random = new Seeded(9)
       const bits = Uint32Array.from({ length: 1 << 18 }, (_, i) => ((i << 23) | ((random.bits() >>> 9) >>> (i % 23))) >>> 0)
       checkEncode(type === 'F16' ? 'f16' : 'bf16', new Float32Array(bits.buffer), bits.length, [true, true], 'every exponent')
+    })
+
+    it(`narrow f32 to ${type} with NaN and infinities of both signs anywhere`, () => {
+      const patterns = [[0x7fc0_0000], [0x7f80_0001], [0xffff_ffff], [0x7f80_0000, 0xff80_0000], [0xff80_0000]]
+      for (const position of [0, 15, 16, 255, 256, 300, 511, 512, 519])
+        for (const pattern of patterns) {
+          const values = adversarial('normal weights', 522, position)
+          new Uint32Array(values.buffer).set(pattern, position)
+          checkEncode(type === 'F16' ? 'f16' : 'bf16', values, values.length, [true, true], `${pattern.join(', ')} at ${position}`)
+        }
     })
 
     it(`narrow and widen ${type} of any length, wherever it lies`, () => {
