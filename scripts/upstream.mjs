@@ -1,92 +1,81 @@
 /**
- * `npm run upstream -- LLAMA_CPP_DIR [CASE ...]`: what a newer llama.cpp, PEFT or transformers changes. By hand, with Python (docs/upstream.md).
+ * `npm run upstream -- LLAMA_CPP_DIR [WHAT ...]`: what a newer llama.cpp, PEFT or transformers changes. By hand, with Python (docs/upstream.md).
  *
- * Lists new classes, pre-tokenizers and adapter types, then makes the models of fixtures/architectures again, converts them with that
- * llama.cpp, and lists keys, types and bytes that are others than those here. Nothing in the project is changed.
+ * Lists new classes, pre-tokenizers and adapter types, then makes again, in a temporary folder, the models of fixtures/architectures and the
+ * golden set, and lists keys, types and bytes that are others than those here. Nothing in the project or in the golden set is changed.
  */
-import { spawnSync } from 'node:child_process'
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { PROJECT, fail, say, setup } from './setup.mjs'
 
-const [llamaCpp, ...cases] = process.argv.slice(2)
-if (llamaCpp === undefined || !existsSync(join(llamaCpp, 'conversion')))
-  fail('usage: npm run upstream -- LLAMA_CPP_DIR [CASE ...]   (a checkout with a folder conversion/)', 2)
+const USAGE = `usage: npm run upstream -- LLAMA_CPP_DIR [WHAT ...]   (a checkout with a folder conversion/)
+  WHAT: defaults, merge, gguf, quants or models; or a case: merge/llama_dora, gguf/qwen2, 'models/Qwen*', LlamaForCausalLM; nothing for all`
+
+const [folder, ...words] = process.argv.slice(2)
+if (folder === undefined || !existsSync(join(folder, 'conversion'))) fail(USAGE, 2)
 await setup()
-const PYTHON = process.env.PYTHON ?? 'python3'
-const MAKERS = join(PROJECT, 'fixtures', 'make')
-const FIXTURES = join(PROJECT, 'fixtures', 'architectures')
-const env = { ...process.env, LLAMA_CPP: resolve(llamaCpp) }
+const { choose } = await import('./upstream/choose.mjs')
+const { defaultsPart, goldenDefaults } = await import('./upstream/golden-defaults.mjs')
+const { copyMakers, findGolden } = await import('./upstream/golden-set.mjs')
+const { ggufCases, ggufPart } = await import('./upstream/golden-gguf.mjs')
+const { listNew } = await import('./upstream/facts.mjs')
+const { mergeCases, mergePart } = await import('./upstream/golden-merge.mjs')
+const { modelsPart, readModels } = await import('./upstream/models.mjs')
+const { quantsPart } = await import('./upstream/golden-quants.mjs')
+const { createReport } = await import('./upstream/report.mjs')
+const { python } = await import('./upstream/run-python.mjs')
 
-const facts = JSON.parse(
-  python([join(MAKERS, 'upstream_facts.py')])
-    .split('\n')
-    .at(-1),
-)
-const pinned = JSON.parse(readFileSync(join(PROJECT, 'reference.json'), 'utf8'))
-for (const [name, version] of Object.entries(facts.versions)) {
-  if (pinned[name] !== undefined && pinned[name].version !== version)
-    console.log(`version  ${name}: ${pinned[name].version} here, ${version ?? 'not installed'} there`)
-}
-await listNew()
-compareFixtures(remade())
+const llamaCpp = resolve(folder)
+const { golden, place } = findGolden()
+const inGolden = golden === undefined ? {} : { defaults: Object.keys(goldenDefaults(golden)), merge: mergeCases(golden), gguf: ggufCases(golden), quants: [] }
+const { chosen, unknown } = choose(words, { models: [...readModels().keys()], ...inGolden })
+if (unknown.length > 0) fail(`${unknown.join(', ')}: no such part or case${golden === undefined ? `, and no golden set in ${place}` : ''}\n${USAGE}`, 2)
 
-/** Names that the newer tools have and our tables have not. */
-async function listNew() {
-  const load = (path) => import(join(PROJECT, 'dist', 'src', path))
-  const supported = new Set((await load('architectures/registry.js')).supportedArchitectures())
-  const known = new Set(fixtures(FIXTURES).map(({ class: name }) => name))
-  for (const [name, gguf] of Object.entries(facts.classes))
-    if (!supported.has(name)) console.log(`class    ${name} -> ${gguf}: ${known.has(name) ? 'known, not converted' : 'new'}`)
-  const { PRE_TOKENIZER_HASHES } = await load('tokenizers/pre-tokenizer-hashes.js')
-  for (const [hash, name] of Object.entries(facts.preTokenizers)) if (PRE_TOKENIZER_HASHES.get(hash) !== name) console.log(`pre      ${name}: ${hash}`)
-  const { MERGED_TYPES, refusedPeftType } = await load('adapters/peft-types.js')
-  for (const type of facts.peftTypes) if (!MERGED_TYPES.has(type) && refusedPeftType(type) === undefined) console.log(`adapter  ${type}: new`)
-}
+const work = mkdtempSync(join(tmpdir(), 'upstream-'))
+const report = createReport(join(work, 'changes.txt'))
+const log = join(work, 'makers.log')
+const environment = environmentOf(work)
+const facts = readFacts()
+if (words.length === 0) listNew(facts, report)
+if (golden === undefined && words.length === 0) say(`upstream: no golden set in ${place}: defaults, merge, gguf and quants are not compared`)
+await runParts()
+finish()
 
-/** Makes the models again and lets the newer converter run. @returns a folder like fixtures/architectures */
-function remade() {
-  const work = mkdtempSync(join(tmpdir(), 'upstream-'))
-  const makers = join(work, 'fixtures', 'make', 'architectures')
-  cpSync(join(MAKERS, 'architectures'), makers, { recursive: true })
-  mkdirSync(join(work, 'fixtures', 'architectures'), { recursive: true }) // pack.py writes beside its makers
-  const own = { ...env, ORACLE_OUT: join(work, 'models') }
-  mkdirSync(own.ORACLE_OUT)
-  python([join(makers, 'make.py'), ...cases], own)
-  python([join(makers, 'pack.py')], own)
-  return join(work, 'fixtures', 'architectures')
-}
-
-function compareFixtures(folder) {
-  const before = new Map(fixtures(FIXTURES).map((fixture) => [fixture.case, fixture]))
-  let same = 0
-  for (const now of fixtures(folder)) {
-    const then = before.get(now.case)
-    const changes = then === undefined ? ['new case'] : differences(then, now)
-    if (changes.length === 0) same++
-    for (const change of changes) console.log(`model    ${now.case}: ${change}`)
+async function runParts() {
+  const context = { golden, work: join(work, 'golden'), environment, report, log }
+  if (golden !== undefined) copyMakers(golden, context.work, { llamaCpp, python: facts.python })
+  const parts = {
+    defaults: defaultsPart,
+    merge: mergePart,
+    gguf: ggufPart,
+    quants: quantsPart,
+    models: (context, wanted) => modelsPart({ ...context, work }, wanted),
   }
-  say(`upstream: ${same} models convert to the same keys, types and bytes as here`)
-}
-
-function differences(then, now) {
-  const changes = []
-  if (then.fails !== now.fails) changes.push(`the converter says ${JSON.stringify(now.fails ?? 'nothing')}, it said ${JSON.stringify(then.fails ?? 'nothing')}`)
-  for (const part of ['tensors', 'expected']) {
-    if (JSON.stringify(then[part]) !== JSON.stringify(now[part])) changes.push(`${part} differ: diff ${join(FIXTURES, `${now.case}.json`)} with what was made`)
+  for (const [part, run] of Object.entries(parts)) {
+    if (!chosen.has(part)) continue
+    say(`upstream: ${part} ...`)
+    await run(context, chosen.get(part))
+    report.print()
   }
-  return changes
 }
 
-function fixtures(folder) {
-  return readdirSync(folder)
-    .filter((name) => name.endsWith('.json'))
-    .map((name) => JSON.parse(readFileSync(join(folder, name), 'utf8')))
+/** What every maker runs with: one thread and one seed of hashes, as the golden set was made; temporary files where they are removed. */
+function environmentOf(work) {
+  const temporary = join(work, 'tmp')
+  mkdirSync(temporary)
+  const fixed = { PYTHONHASHSEED: '0', OMP_NUM_THREADS: '1', HF_HUB_OFFLINE: '1', PYTHONDONTWRITEBYTECODE: '1' }
+  return { ...process.env, ...fixed, LLAMA_CPP: llamaCpp, TMPDIR: temporary, TEMP: temporary, TMP: temporary }
 }
 
-function python(args, environment = env) {
-  const { status, stdout, error } = spawnSync(PYTHON, args, { env: environment, encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'], maxBuffer: 1 << 28 })
-  if (error || status !== 0) fail(`${PYTHON} ${args[0]}: ${error?.message ?? `exit ${status}`}`)
-  return stdout.trim()
+function readFacts() {
+  const { stdout, isDone, why } = python([join(PROJECT, 'fixtures', 'make', 'upstream_facts.py')], { environment, log })
+  if (!isDone) fail(`${process.env.PYTHON ?? 'python3'} with torch, transformers, peft, safetensors and sentencepiece is needed: ${why}`)
+  return JSON.parse(stdout.trim().split('\n').at(-1))
+}
+
+function finish() {
+  rmSync(join(work, 'tmp'), { recursive: true, force: true })
+  if (report.isEmpty()) rmSync(work, { recursive: true, force: true })
+  else say(`upstream: what was made, all changes (changes.txt) and what the makers said (makers.log): ${work}`)
 }
