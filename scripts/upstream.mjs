@@ -70,7 +70,10 @@ function environmentOf(work) {
 
 function readFacts() {
   const { stdout, isDone, why } = python([join(PROJECT, 'fixtures', 'make', 'upstream_facts.py')], { environment, log })
-  if (!isDone) fail(`${process.env.PYTHON ?? 'python3'} with torch, transformers, peft, safetensors and sentencepiece is needed: ${why}`)
+  if (!isDone) {
+    rmSync(work, { recursive: true, force: true })
+    fail(`${process.env.PYTHON ?? 'python3'} with torch, transformers, peft, safetensors and sentencepiece is needed: ${why}`)
+  }
   return JSON.parse(stdout.trim().split('\n').at(-1))
 }
 
