@@ -99,8 +99,11 @@ export function rootOf(descriptor: ByteDescriptor): FileDescriptor | MemoryDescr
 
 /** Accepts bytes at known positions, each byte once, in any order; the host makes the whole atomic. */
 export interface ByteSink {
-  /** Writes all of `bytes`, which the caller keeps. @throws FileSystemError */
-  write(bytes: Uint8Array, position: number): void
+  /**
+   * Writes all of `bytes`: at once, or while other work is done, and then they must stay as they are until the promise is kept.
+   * @throws FileSystemError, or rejects with it
+   */
+  write(bytes: Uint8Array, position: number): Promise<void> | undefined
   close(): void
 }
 

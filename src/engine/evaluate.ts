@@ -56,8 +56,8 @@ export class Evaluator implements PackedBench, Desk {
   beginTile(type: EncodedType): void {
     if (this.enteredMore && this.keptBytes > KEPT_OF_STACK_BYTES) this.forgetKept()
     this.enteredMore = false
-    Object.assign(this.norms, { delta: 0, weight: 0 })
-    Object.assign(this.losses, { changed: 0, lost: 0 })
+    this.norms.delta = this.norms.weight = 0
+    this.losses.changed = this.losses.lost = 0
     this.narrow = type === 'f16' || type === 'bf16' ? type : undefined
   }
 

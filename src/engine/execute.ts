@@ -15,7 +15,6 @@ import type { OnProgress } from './progress.js'
 import { receiptText, tensorResults, type TensorResult, type ToolFacts } from './receipt.js'
 import { createTileJob, jobProgress } from './tile-job.js'
 import { prepareMembers } from './members.js'
-import { writeBehind } from './write-behind.js'
 import type { InflatedMembers } from './tile-reader.js'
 
 const PROGRESS_INTERVAL_MS = 100
@@ -93,21 +92,18 @@ async function writeTensors(
   inflated: InflatedMembers,
   { threads, maxMemoryBytes, signal, onProgress }: ExecuteOptions,
 ): Promise<TensorResult[]> {
-  const allowed = maxMemoryBytes === undefined ? threads : threadsWithin(plan, threads, maxMemoryBytes)
-  const job = createTileJob(plan, paths, inflated)
+  const used = threadCount(plan, maxMemoryBytes === undefined ? threads : threadsWithin(plan, threads, maxMemoryBytes))
+  const job = createTileJob(plan, paths, used, inflated)
   const totalBytes = plan.tensors.reduce((sum, { byteLength }) => sum + byteLength, 0)
-  const behind = writeBehind(paths)
   const report = (): void => {
     const { doneBytes, tensor } = jobProgress(job)
-    behind.wrote(doneBytes)
     onProgress?.({ phase: 'write', doneBytes, totalBytes, current: tensor })
   }
   const timer = setInterval(report, PROGRESS_INTERVAL_MS)
   try {
-    await runJob(job, threadCount(plan, allowed), signal)
+    await runJob(job, used, signal)
   } finally {
     clearInterval(timer)
-    await behind.finish()
   }
   report()
   plan.files.forEach((file, i) => writeChecksums(file, paths[i] ?? '', job))

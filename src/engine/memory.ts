@@ -1,13 +1,14 @@
 /** How much memory a run will take: what the plan says before the first byte is read. */
 import { availableParallelism } from 'node:os'
 import { UsageError } from '../core/errors.js'
-import { QUANT_TYPES } from '../core/quant-types.js'
+import { QUANT_TYPES, quantBytes } from '../core/quant-types.js'
 import { programShape, type RowProgram } from '../core/row-program.js'
 import { elementCount } from '../core/shape.js'
 import { FACTOR_ELEMENTS, KEPT_OF_STACK_BYTES } from './factor-rows.js'
 import { PANEL_ELEMENTS } from './operations-adapters.js'
 import type { Plan, PlannedTensor } from '../plan/plan.js'
 import { tileCount } from '../plan/tiles.js'
+import { outputBuffers } from './tile-outputs.js'
 
 // measured on Node 20 (docs/performance.md): the process with our modules, and what one more worker thread costs
 const PROCESS_BYTES = 64_000_000
@@ -54,17 +55,23 @@ export type Tiled = Pick<PlannedTensor, 'program' | 'tile'>
 
 /** What the buffers of one worker take together, whichever tensor it works on. */
 export function bufferBytes(tensors: readonly Tiled[]): number {
-  return tensors.reduce((most, tensor) => Math.max(most, tileBytes(tensor)), 0) + KERNEL_BYTES
+  return tensors.reduce((most, tensor) => Math.max(most, tileBytes(tensor)), 0) + outputBuffers(largestOutput(tensors)) + KERNEL_BYTES
+}
+
+/** Bytes of the largest output of a tile. */
+export function largestOutput(tensors: readonly Tiled[]): number {
+  const sizes = tensors.map(({ program, tile }) => (program.kind === 'bytes' ? tile : quantBytes(program.encode, tile * programShape(program.rows).cols)))
+  return sizes.reduce((most, size) => Math.max(most, size), 0)
 }
 
 /** Buffers of one worker while it computes a tile of a tensor. */
 function tileBytes({ program, tile }: Tiled): number {
-  if (program.kind === 'bytes') return tile
+  if (program.kind === 'bytes') return 0
   const { cols } = programShape(program.rows)
-  const { blockBytes, blockElements } = QUANT_TYPES[program.encode]
+  const { blockElements } = QUANT_TYPES[program.encode]
   // with importance, a row of it and a sum of squares for each row or block
   const weights = program.importance === undefined ? 0 : (cols + tile * (1 + cols / Math.max(32, blockElements))) * 4
-  return weights + tile * cols * (4 + blockBytes / blockElements) + scratchBytes(program.rows, tile)
+  return weights + tile * cols * 4 + scratchBytes(program.rows, tile)
 }
 
 function scratchBytes(program: RowProgram, rows: number): number {

@@ -39,9 +39,18 @@ async function runThreads(job: TileJob, threads: number): Promise<void> {
   if (failed !== undefined) throw failed.reason
 }
 
+/** Behind the first tile, and then as often as anyone could see, the main thread lets signals and progress through. */
+const BREATH_MS = 10
+
 async function runHere(job: TileJob): Promise<void> {
+  let last = -Infinity
+  const breathe = async (): Promise<void> => {
+    if (performance.now() - last < BREATH_MS) return
+    await setImmediate()
+    last = performance.now()
+  }
   try {
-    await runTiles(job, openWorkshop(bufferBytes(job.tensors)), () => setImmediate())
+    await runTiles(job, openWorkshop(bufferBytes(job.tensors)), breathe)
   } catch (error) {
     stopTiles(job)
     throw error

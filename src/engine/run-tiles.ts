@@ -3,18 +3,19 @@
  * thread, or in the main thread when the work is small.
  */
 import { crc32 } from 'node:zlib'
-import { floatsOf, type ByteSink } from '../core/bytes.js'
-import { QUANT_TYPES, quantBytes } from '../core/quant-types.js'
+import { floatsOf } from '../core/bytes.js'
+import { quantBytes } from '../core/quant-types.js'
 import { programShape, tensorsOf } from '../core/row-program.js'
 import type { TensorInfo } from '../core/tensor-info.js'
 import type { PlannedTensor } from '../plan/plan.js'
 import { checkRange, countNonFinite, countNonFiniteHalves } from '../quantize/range.js'
 import type { Workshop } from './arithmetic.js'
 import { Evaluator } from './evaluate.js'
-import { openFileSink } from './file-sink.js'
+import { largestOutput } from './memory.js'
 import { moveMxfp4 } from './move-blocks.js'
 import { settleNonFinite } from './non-finite.js'
-import { takeTile, tensorOfTile, writeRecord, type TileJob } from './tile-job.js'
+import { isStopped, takeTiles, tensorOfTile, writeRecord, type TileJob } from './tile-job.js'
+import { TileOutputs } from './tile-outputs.js'
 import { createTileReader, type TileReader } from './tile-reader.js'
 
 /** The bits of 65504, the largest f16: a tile without anything larger needs no closer look, whatever its type. */
@@ -29,13 +30,15 @@ type RowsProgram = Extract<PlannedTensor['program'], { kind: 'rows' }>
 export async function runTiles(job: TileJob, workshop: Workshop, pause?: () => Promise<void>): Promise<void> {
   const worker = new TileWorker(job, workshop)
   try {
-    for (let tile = takeTile(job); tile >= 0; tile = takeTile(job)) {
-      worker.run(tile)
-      if (pause !== undefined) await pause()
+    for (let { first, end } = takeTiles(job); first < end; { first, end } = takeTiles(job)) {
+      for (let tile = first; tile < end && !isStopped(job); tile++) {
+        await worker.run(tile)
+        if (pause !== undefined) await pause()
+      }
     }
-    worker.checkInputs()
+    await worker.finish()
   } finally {
-    worker.close()
+    await worker.close()
   }
 }
 
@@ -44,7 +47,7 @@ class TileWorker {
   private readonly workshop: Workshop
   private readonly reader: TileReader
   private readonly evaluator: Evaluator
-  private readonly sinks = new Map<number, ByteSink>()
+  private readonly outputs: TileOutputs
   private current = -1
 
   constructor(job: TileJob, workshop: Workshop) {
@@ -52,9 +55,10 @@ class TileWorker {
     this.workshop = workshop
     this.reader = createTileReader(job.inflated)
     this.evaluator = new Evaluator(this.reader, workshop)
+    this.outputs = new TileOutputs(job.outputs, workshop.arena, largestOutput(job.tensors))
   }
 
-  run(tile: number): void {
+  async run(tile: number): Promise<void> {
     const index = tensorOfTile(this.job, tile)
     const tensor = this.job.tensors[index]!
     if (index !== this.current) this.evaluator.forgetFactors()
@@ -62,57 +66,54 @@ class TileWorker {
     const unit = (tile - this.job.firstTile[index]!) * tensor.tile
     const { program } = tensor
     this.evaluator.beginTile(program.kind === 'rows' ? program.encode : 'f32')
+    const { position, byteLength } = outputOf(tensor, unit)
+    const output = await this.outputs.take(tensor.file, tensor.offset + position, byteLength)
     const mark = this.workshop.arena.mark()
-    const { output, position, nonFinite } =
+    const nonFinite =
       program.kind === 'bytes'
-        ? this.copy(program.tensor, tensor, unit)
+        ? this.copy(program.tensor, unit, output)
         : program.moves === true
-          ? this.move(program, tensor, unit)
-          : this.compute(program, tensor, unit)
-    this.sinkOf(tensor.file).write(output, tensor.offset + position)
-    const { norms, losses } = this.evaluator
-    const facts = { deltaSquares: norms.delta, weightSquares: norms.weight, nonFinite, ...losses }
-    writeRecord(this.job, tile, { ...facts, crc32: crc32(output), byteLength: output.byteLength })
+          ? this.move(program, unit, output)
+          : this.compute(program, tensor, unit, output)
     this.workshop.arena.release(mark)
+    const { norms, losses } = this.evaluator
+    const { changed, lost } = losses
+    writeRecord(this.job, tile, { deltaSquares: norms.delta, weightSquares: norms.weight, nonFinite, changed, lost, crc32: crc32(output), byteLength })
   }
 
-  close(): void {
-    for (const sink of this.sinks.values()) sink.close()
-    this.sinks.clear()
-    this.reader.close()
-  }
-
-  /** @throws FormatError when an input changed during the run */
-  checkInputs(): void {
+  /** Waits until all is written. @throws FormatError when an input changed during the run */
+  async finish(): Promise<void> {
+    await this.outputs.finish()
     this.reader.checkUnchanged()
   }
 
-  private copy(source: TensorInfo, tensor: PlannedTensor, from: number): { output: Uint8Array; position: number; nonFinite: number } {
-    const output = this.workshop.arena.take(Math.min(tensor.tile, source.byteLength - from))
+  async close(): Promise<void> {
+    await this.outputs.close()
+    this.reader.close()
+  }
+
+  /** These three put a tile into `output`. @returns how many of its elements are NaN or infinite */
+  private copy(source: TensorInfo, from: number, output: Uint8Array): number {
     this.reader.read(source.source, output, source.offset + from)
-    return { output, position: from, nonFinite: countNonFiniteBytes(output, source) }
+    return countNonFiniteBytes(output, source)
   }
 
   /** Blocks of numbers are never NaN or infinite here: their scales would have to be, which GGUF's do not know. */
-  private move(program: RowsProgram, tensor: PlannedTensor, first: number): { output: Uint8Array; position: number; nonFinite: number } {
-    const { rows, cols } = programShape(program.rows)
-    const output = this.workshop.arena.take(quantBytes(program.encode, Math.min(tensor.tile, rows - first) * cols))
+  private move(program: RowsProgram, first: number, output: Uint8Array): number {
     moveMxfp4(this.reader, program.rows, first, output)
-    return { output, position: quantBytes(program.encode, first * cols), nonFinite: 0 }
+    return 0
   }
 
-  private compute(program: RowsProgram, tensor: PlannedTensor, first: number): { output: Uint8Array; position: number; nonFinite: number } {
+  private compute(program: RowsProgram, tensor: PlannedTensor, first: number, output: Uint8Array): number {
     const { rows, cols } = programShape(program.rows)
-    const elements = Math.min(tensor.tile, rows - first) * cols
-    const values = floatsOf(this.workshop.arena.take(elements * 4))
+    const values = floatsOf(this.workshop.arena.take(Math.min(tensor.tile, rows - first) * cols * 4))
     const largest = this.evaluator.rowsAndLargest(program.rows, first, values)
     const place = { file: this.job.outputs[tensor.file]?.name ?? '', tensor: tensor.name }
     const nonFinite = largest <= EVERY_TYPE_HOLDS ? 0 : checkRange(program.encode, values, place, first * cols, this.job.clampOverflow)
-    const output = this.workshop.arena.take(quantBytes(program.encode, elements))
     this.encode(program, rows, first, values, output)
     const { encode } = program
     if (nonFinite > 0 && (encode === 'f32' || encode === 'f16' || encode === 'bf16')) settleNonFinite(encode, tensorsOf(program.rows)[0]?.dtype, values, output)
-    return { output, position: ((first * cols) / QUANT_TYPES[program.encode].blockElements) * QUANT_TYPES[program.encode].blockBytes, nonFinite }
+    return nonFinite
   }
 
   /** A stack of matrices has weights for each of them; a tile may reach from one into the next. */
@@ -134,15 +135,13 @@ class TileWorker {
       row = end
     }
   }
+}
 
-  private sinkOf(file: number): ByteSink {
-    const known = this.sinks.get(file)
-    if (known !== undefined) return known
-    const { path, name } = this.job.outputs[file]!
-    const sink = openFileSink(path, name)
-    this.sinks.set(file, sink)
-    return sink
-  }
+/** Where in its tensor the output of a tile lies. @param unit  its first row, or byte */
+function outputOf({ program, tile }: PlannedTensor, unit: number): { position: number; byteLength: number } {
+  if (program.kind === 'bytes') return { position: unit, byteLength: Math.min(tile, program.tensor.byteLength - unit) }
+  const { rows, cols } = programShape(program.rows)
+  return { position: quantBytes(program.encode, unit * cols), byteLength: quantBytes(program.encode, Math.min(tile, rows - unit) * cols) }
 }
 
 function countNonFiniteBytes(bytes: Uint8Array, { dtype }: TensorInfo): number {

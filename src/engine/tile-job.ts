@@ -7,15 +7,20 @@ import { tileCount } from '../plan/tiles.js'
 import type { InflatedMembers } from './tile-reader.js'
 
 const RECORD_BYTES = 48 // f64: ΔW², W², not-finite count, changed and lost elements; u32: CRC-32, length
+/** Tiles that are taken together are written together, which disks like; but with many turns all workers are busy to the end. */
+const MOST_AT_ONCE = 4
+const LEAST_TURNS = 32
 const CONTROL_BYTES = 24 // cursor i32, stop i32, latest tile i32, padding, bytes done i64
 
 /** What a worker needs to work, and nothing else; clonable to a thread. */
 export interface TileJob {
   readonly tensors: readonly PlannedTensor[]
-  /** Where each file of the plan is being written, and its name for messages. */
-  readonly outputs: readonly { readonly path: string; readonly name: string }[]
+  /** Where each file of the plan is being written, its name for messages, and its size. */
+  readonly outputs: readonly { readonly path: string; readonly name: string; readonly byteLength: number }[]
   /** Number of the first tile of each tensor, and the total as last entry. */
   readonly firstTile: readonly number[]
+  /** How many tiles a worker takes at once. */
+  readonly atOnce: number
   readonly clampOverflow: boolean
   /** Deflated records of archives, inflated. */
   readonly inflated: InflatedMembers
@@ -23,14 +28,15 @@ export interface TileJob {
   readonly records: SharedArrayBuffer
 }
 
-/** Lays out the job of a plan. */
-export function createTileJob(plan: Plan, paths: readonly string[], inflated: InflatedMembers = new Map()): TileJob {
+/** Lays out the job of a plan for so many threads. */
+export function createTileJob(plan: Plan, paths: readonly string[], threads: number, inflated: InflatedMembers): TileJob {
   const firstTile = [0]
   for (const { program, tile } of plan.tensors) firstTile.push((firstTile.at(-1) ?? 0) + tileCount(program, tile))
   return {
     tensors: plan.tensors,
-    outputs: plan.files.map((file: PlannedFile, i) => ({ path: paths[i] ?? '', name: file.name })),
+    outputs: plan.files.map((file: PlannedFile, i) => ({ path: paths[i] ?? '', name: file.name, byteLength: file.byteLength })),
     firstTile,
+    atOnce: Math.max(1, Math.min(MOST_AT_ONCE, Math.floor((firstTile.at(-1) ?? 0) / (threads * LEAST_TURNS)))),
     clampOverflow: plan.clampOverflow,
     inflated,
     control: new SharedArrayBuffer(CONTROL_BYTES),
@@ -42,14 +48,18 @@ export function totalTiles(job: TileJob): number {
   return job.firstTile.at(-1) ?? 0
 }
 
-/** Takes the next tile, or -1 when none is left or the run was stopped. */
-export function takeTile(job: TileJob): number {
+/** Takes the next tiles, some that follow one another; none when none is left or the run was stopped. */
+export function takeTiles(job: TileJob): { readonly first: number; readonly end: number } {
+  if (isStopped(job)) return { first: 0, end: 0 }
   const control = new Int32Array(job.control, 0, 3)
-  if (Atomics.load(control, 1) !== 0) return -1
-  const tile = Atomics.add(control, 0, 1)
-  if (tile >= totalTiles(job)) return -1
-  Atomics.store(control, 2, tile)
-  return tile
+  const first = Atomics.add(control, 0, job.atOnce)
+  const end = Math.min(first + job.atOnce, totalTiles(job))
+  if (first < end) Atomics.store(control, 2, first)
+  return { first, end }
+}
+
+export function isStopped(job: TileJob): boolean {
+  return Atomics.load(new Int32Array(job.control, 0, 3), 1) !== 0
 }
 
 /** Makes all workers stop before their next tile. */
@@ -84,15 +94,28 @@ export interface TileRecord {
 }
 
 export function writeRecord(job: TileJob, tile: number, record: TileRecord): void {
-  new Float64Array(job.records, tile * RECORD_BYTES, 5).set([record.deltaSquares, record.weightSquares, record.nonFinite, record.changed, record.lost])
-  new Uint32Array(job.records, tile * RECORD_BYTES + 40, 2).set([record.crc32, record.byteLength])
+  const view = new DataView(job.records, tile * RECORD_BYTES, RECORD_BYTES)
+  view.setFloat64(0, record.deltaSquares, true)
+  view.setFloat64(8, record.weightSquares, true)
+  view.setFloat64(16, record.nonFinite, true)
+  view.setFloat64(24, record.changed, true)
+  view.setFloat64(32, record.lost, true)
+  view.setUint32(40, record.crc32, true)
+  view.setUint32(44, record.byteLength, true)
   Atomics.add(new BigInt64Array(job.control, 16, 1), 0, BigInt(record.byteLength))
 }
 
 export function readRecord(job: TileJob, tile: number): TileRecord {
-  const [deltaSquares = 0, weightSquares = 0, nonFinite = 0, changed = 0, lost = 0] = new Float64Array(job.records, tile * RECORD_BYTES, 5)
-  const [crc32 = 0, byteLength = 0] = new Uint32Array(job.records, tile * RECORD_BYTES + 40, 2)
-  return { deltaSquares, weightSquares, nonFinite, changed, lost, crc32, byteLength }
+  const view = new DataView(job.records, tile * RECORD_BYTES, RECORD_BYTES)
+  return {
+    deltaSquares: view.getFloat64(0, true),
+    weightSquares: view.getFloat64(8, true),
+    nonFinite: view.getFloat64(16, true),
+    changed: view.getFloat64(24, true),
+    lost: view.getFloat64(32, true),
+    crc32: view.getUint32(40, true),
+    byteLength: view.getUint32(44, true),
+  }
 }
 
 /** Output bytes that are written, and the tensor that was begun last. */

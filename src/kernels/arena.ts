@@ -42,6 +42,15 @@ export class Arena {
     return bytes
   }
 
+  /** The same, from a multiple of `alignment` on: memories of kernels begin at a page of the machine's. */
+  takeAligned(byteLength: number, alignment: number): Uint8Array<ArrayBuffer> {
+    const before = this.taken
+    this.taken = alignedUp(before, alignment)
+    if (this.hasRoom(byteLength)) return this.take(byteLength)
+    this.taken = before
+    return new Uint8Array(byteLength)
+  }
+
   /** Takes back everything that was taken since. */
   release(mark: number): void {
     this.taken = mark
@@ -69,8 +78,8 @@ export class Arena {
   }
 }
 
-function alignedUp(bytes: number): number {
-  return Math.ceil(bytes / ALIGNMENT) * ALIGNMENT
+function alignedUp(bytes: number, alignment = ALIGNMENT): number {
+  return Math.ceil(bytes / alignment) * alignment
 }
 
 function alignedDown(bytes: number): number {
