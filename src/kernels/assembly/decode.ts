@@ -8,7 +8,7 @@ import { constant } from './constants'
 import { valueOfHalf } from './half-float'
 import { loadSixBits } from './k-quants-affine'
 import { LEVELS, MINS, SCALES } from './map'
-import { lookUp, unpackNibbles, unpackOneBit, unpackPairs, unpackRuns, unpackSixBits, unpackTrits } from './unpacking'
+import { NIBBLES, ONES, lookUp, unpackOneBit, unpackPairs, unpackRuns, unpackSixBits, unpackTrits } from './unpacking'
 
 /** What levels stand for, plus 128: -127, -104, …, 113, and 0, 1, 2, 3, 4, 6, 8, 12 with both signs. */
 const VALUES = memory.data<u8>([1, 24, 45, 63, 79, 93, 106, 118, 129, 141, 153, 166, 181, 197, 217, 241], 16)
@@ -22,6 +22,8 @@ function isOddHalf(at: usize): bool {
 function halfAt(at: usize): f32 {
   return valueOfHalf(u32(load<u16>(at)))
 }
+
+const TWOS = memory.data<u32>([0x0202_0202], 4)
 
 /** The upper halves of two f32 from 2^23 to 2^23 + 65535: their lower halves are the integers that are added. */
 const TWO_TO_23 = memory.data<u32>([0x4b00_4b00], 4)
@@ -194,22 +196,38 @@ export function decodeQ3_K(from: usize, into: usize, blocks: usize): usize {
 }
 
 export function decodeQ4_K(from: usize, into: usize, blocks: usize): usize {
-  for (let block: usize = 0; block < blocks; block++, from += 144, into += 1024) {
-    if (isOddHalf(from) || isOddHalf(from + 2)) return block
-    loadSixBits(from + 4, halfAt(from), halfAt(from + 2))
-    unpackNibbles(from + 16)
-    spread256(0, 32, true, into)
-  }
-  return blocks
+  return decodeNibbles(from, into, blocks, 4)
 }
 
 export function decodeQ5_K(from: usize, into: usize, blocks: usize): usize {
-  for (let block: usize = 0; block < blocks; block++, from += 176, into += 1024) {
+  return decodeNibbles(from, into, blocks, 5)
+}
+
+/** q4_k, q5_k: f16 d, f16 dmin, 12 bytes of scales and mins, the fifth bits if there are any, 128 bytes: in each run of 64 elements the first half below the second. */
+function decodeNibbles(from: usize, into: usize, blocks: usize, bits: i32): usize {
+  const mask = constant(NIBBLES)
+  const begin = origin(0)
+  const blockBytes: usize = bits === 5 ? 176 : 144
+  for (let block: usize = 0; block < blocks; block++, from += blockBytes) {
     if (isOddHalf(from) || isOddHalf(from + 2)) return block
     loadSixBits(from + 4, halfAt(from), halfAt(from + 2))
-    unpackNibbles(from + 48)
-    unpackOneBit(from + 16, 16)
-    spread256(0, 32, true, into)
+    for (let run: u32 = 0; run < 4; run++, into += 256) {
+      const at = from + blockBytes - 128 + (run << 5)
+      for (let part: usize = 0; part < 32; part += 16) {
+        const both = v128.load(at + part)
+        let low = v128.and(both, mask)
+        let high = v128.and(i16x8.shr_u(both, 4), mask)
+        if (bits === 5) {
+          // bit 2 * run belongs to the lower half, the next one to the upper
+          const fifth = i16x8.shr_u(v128.load(from + 16 + part), 2 * run)
+          low = v128.or(low, i16x8.shl(v128.and(fifth, constant(ONES)), 4))
+          high = v128.or(high, i16x8.shl(v128.and(fifth, constant(TWOS)), 3))
+        }
+        const j: usize = run << 3
+        spread16(low, begin, v128.load32_splat(SCALES + j), v128.load32_splat(MINS + j), true, into + (part << 2))
+        spread16(high, begin, v128.load32_splat(SCALES + j, 4), v128.load32_splat(MINS + j, 4), true, into + (part << 2) + 128)
+      }
+    }
   }
   return blocks
 }

@@ -2,22 +2,9 @@
 import { constant } from './constants'
 import { LEVELS } from './map'
 
-const NIBBLES = memory.data<u32>([0x0f0f_0f0f], 4)
+export const NIBBLES = memory.data<u32>([0x0f0f_0f0f], 4)
 
-/** 4 bits: in each run of 64 elements the first half below the second (q4_k, q5_k). */
-export function unpackNibbles(from: usize): void {
-  const mask = constant(NIBBLES)
-  for (let into = LEVELS; into < LEVELS + 256; into += 64, from += 32) {
-    const left = v128.load(from)
-    const right = v128.load(from, 16)
-    v128.store(into, v128.and(left, mask))
-    v128.store(into, v128.and(right, mask), 16)
-    v128.store(into, v128.and(i16x8.shr_u(left, 4), mask), 32)
-    v128.store(into, v128.and(i16x8.shr_u(right, 4), mask), 48)
-  }
-}
-
-const ONES = memory.data<u32>([0x0101_0101], 4)
+export const ONES = memory.data<u32>([0x0101_0101], 4)
 
 /** Adds one bit to all 256 levels where it is set: byte j has element j of each run of 32, the first run lowest. */
 export function unpackOneBit(from: usize, bit: i32): void {
