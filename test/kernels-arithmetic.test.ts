@@ -375,14 +375,17 @@ describe('the kernels of the sum', WITH_KERNELS, () => {
       rows: fc.integer({ min: 1, max: 9 }),
       cols: fc.oneof(fc.integer({ min: 1, max: 30 }), fc.constantFrom(64, 511, 512, 520, 1100)),
       size: fc.constantFrom(1, 1e-3, 1e-25, 2 ** -41, 2 ** -40, 2 ** 59, 2 ** 60, 1e30),
+      zeros: fc.tuple(fc.constantFrom(0, 1, 2, 4, 8), fc.constantFrom(0, 1, 2, 4, 8)), // in no column, in all, in every second, fourth, eighth one
       seed: fc.integer(),
       inside: fc.tuple(fc.boolean(), fc.boolean()),
     })
     fc.assert(
-      fc.property(matrix, ({ rows, cols, size, seed, inside }) => {
+      fc.property(matrix, ({ rows, cols, size, zeros, seed, inside }) => {
         inArena((_, arithmetic) => {
           const random = new Seeded(seed)
-          const [W, delta] = [Float32Array.from(random.weights(rows * cols)), Float32Array.from(random.weights(rows * cols, size))]
+          const drawn = (size: number, every: number): Float32Array =>
+            Float32Array.from(random.weights(rows * cols, size), (value, i) => (every > 0 && (i % cols) % every === 0 ? (i % 3 === 0 ? -0 : 0) : value))
+          const [W, delta] = [drawn(1, zeros[0]), drawn(size, zeros[1])]
           const [expected, expectedNorms] = [W.slice(), { delta: 0.1, weight: 0.2 }]
           PLAIN_ARITHMETIC.addDelta(expected, delta, cols, expectedNorms)
           const [into, norms] = [put(W, inside[0]), { delta: 0.1, weight: 0.2 }]

@@ -3,7 +3,8 @@
  *
  * 8 squares at a time are summed in f32, these sums in f64. The order: 512 columns for all rows, then the next 512; in these, groups of 4 rows x 8
  * columns, one after the other, row of groups by row of groups; in a group, lane i sums columns i and i + 4, row by row; what a group lacks at an edge is
- * zero. Each lane has one f64 of its own, and the sum is (0 + 1) + (2 + 3). Where f32 cannot hold the squares of a group well enough, it is summed in f64.
+ * zero. Each lane has one f64 of its own, and the sum is (0 + 1) + (2 + 3). Where f32 cannot hold the squares of a group well enough (tiny and huge numbers,
+ * not zeros), it is summed in f64.
  */
 /* oxlint-disable typescript/no-non-null-assertion -- numeric loops */
 
@@ -30,7 +31,7 @@ export function addNorms(weight: Float32Array, delta: Float32Array, cols: number
       for (let col = panel; col < Math.min(panel + PANEL, cols); col += COLUMNS) {
         const group = { row, col, height: Math.min(ROWS, rows - row), width: Math.min(COLUMNS, cols - col), cols }
         const [d, w] = [laneSums(delta, group, Math.fround), laneSums(weight, group, Math.fround)]
-        const isGood = [...d, ...w].every((sum) => sum > LEAST_SQUARES && sum < MOST_SQUARES)
+        const isGood = areGood(d, delta, group) && areGood(w, weight, group)
         addTo(ofDelta, isGood ? d : laneSums(delta, group, inF64))
         addTo(ofWeight, isGood ? w : laneSums(weight, group, inF64))
       }
@@ -57,6 +58,13 @@ function laneSums(values: Float32Array, { row, col, height, width, cols }: Group
     }
   }
   return sums
+}
+
+/** Whether f32 has held the sums of a group well enough: sums of nothing but zeros are as good as any. */
+function areGood(sums: readonly number[], values: Float32Array, group: Group): boolean {
+  if (sums.every((sum) => sum > LEAST_SQUARES && sum < MOST_SQUARES)) return true
+  const magnitudes = laneSums(values, group, inF64)
+  return sums.every((sum, lane) => sum < MOST_SQUARES && (sum > LEAST_SQUARES || magnitudes[lane] === 0))
 }
 
 function inF64(value: number): number {

@@ -11,11 +11,15 @@ export const TILE_ELEMENTS = 262_144
 /** Bytes of one tile of a byte program. */
 export const TILE_BYTES = 1_048_576
 
+/** Products are made of as many rows at a time (src/kernels/assembly/low-rank.ts); fewer cost as much. */
+const PRODUCT_ROWS = 4
+
 /** Rows (row program) or bytes (byte program) of one tile. */
 export function tileSize(program: TensorProgram, tileElements = TILE_ELEMENTS): number {
   if (program.kind === 'bytes') return Math.min(TILE_BYTES, tileElements * 4)
   const { cols } = programShape(program.rows)
-  const rows = Math.max(1, Math.floor(tileElements / Math.max(1, cols)))
+  const fitting = Math.max(1, Math.floor(tileElements / Math.max(1, cols)))
+  const rows = fitting < PRODUCT_ROWS ? fitting : fitting - (fitting % PRODUCT_ROWS)
   const group = rowGranularity(program.rows)
   // a larger group is cut: its rows lie in few runs, and whole it would take the memory of several tiles
   if (group * cols > tileElements) return rows

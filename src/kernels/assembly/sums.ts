@@ -3,7 +3,7 @@
  *
  * Squares in f64 would take a third of the time of a whole merge. So 8 squares are summed in f32, and these sums in f64: elements go in groups of 4 rows
  * x 8 columns, column by column of the panels of low-rank.ts, and lane i of a group sums columns i and i + 4, row by row. Where f32 cannot hold the
- * squares of a group well enough (zeros, tiny and huge numbers), that group is summed in f64.
+ * squares of a group well enough (tiny and huge numbers), that group is summed in f64.
  */
 import { MAGNITUDE, constant } from './constants'
 import { EDGE, PANEL, PRODUCTS, SUMS } from './map'
@@ -102,13 +102,33 @@ export function addRows(W: usize, rowBytes: usize, l0: v128, r0: v128, l1: v128,
   const isLost = f32x4.le(f32x4.pmin(ofDelta, ofWeight), constant(LEAST_SQUARES))
   const isHuge = f32x4.ge(f32x4.pmax(ofDelta, ofWeight), constant(MOST_SQUARES))
   if (v128.any_true(v128.or(isLost, isHuge))) {
+    // seldom, but for weights and deltas that are all zero, whose sum is as good as any
     storeRows(PRODUCTS, GROUP_ROW_BYTES, l0, r0, l1, r1, l2, r2, l3, r3)
-    sumInF64(W, rowBytes)
-  } else {
-    addLanes(OF_DELTA, f64x2.promote_low_f32x4(ofDelta), f64x2.promote_low_f32x4(v128.shuffle<u64>(ofDelta, ofDelta, 1, 0)))
-    addLanes(OF_WEIGHT, f64x2.promote_low_f32x4(ofWeight), f64x2.promote_low_f32x4(v128.shuffle<u64>(ofWeight, ofWeight, 1, 0)))
+    if (v128.any_true(isHuge) || areLost(ofDelta, PRODUCTS, GROUP_ROW_BYTES) || areLost(ofWeight, W, rowBytes)) return addRowsInF64(W, rowBytes)
   }
+  addLanes(OF_DELTA, f64x2.promote_low_f32x4(ofDelta), f64x2.promote_low_f32x4(v128.shuffle<u64>(ofDelta, ofDelta, 1, 0)))
+  addLanes(OF_WEIGHT, f64x2.promote_low_f32x4(ofWeight), f64x2.promote_low_f32x4(v128.shuffle<u64>(ofWeight, ofWeight, 1, 0)))
   v128.store(LARGEST, addRow(W3, l3, r3, addRow(W2, l2, r2, addRow(W1, l1, r1, addRow(W, l0, r0, v128.load(LARGEST))))))
+}
+
+/** Whether a lane's sum of squares is too small although not all of what was squared is zero. */
+function areLost(sums: v128, group: usize, rowBytes: usize): bool {
+  let bits = v128.or(v128.load(group), v128.load(group, 16))
+  for (let row: usize = 1; row < ROWS; row++) {
+    group += rowBytes
+    bits = v128.or(bits, v128.or(v128.load(group), v128.load(group, 16)))
+  }
+  const isThere = i32x4.ne(v128.and(bits, constant(MAGNITUDE)), i32x4.splat(0))
+  return v128.any_true(v128.and(f32x4.le(sums, constant(LEAST_SQUARES)), isThere))
+}
+
+/** The same as addRows for the group at PRODUCTS, whose squares f32 cannot sum. */
+function addRowsInF64(W: usize, rowBytes: usize): void {
+  sumInF64(W, rowBytes)
+  for (let row: usize = 0; row < ROWS; row++, W += rowBytes) {
+    const delta = PRODUCTS + row * GROUP_ROW_BYTES
+    v128.store(LARGEST, addRow(W, v128.load(delta), v128.load(delta, 16), v128.load(LARGEST)))
+  }
 }
 
 /** Puts a group at `to`. */
