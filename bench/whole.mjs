@@ -5,10 +5,11 @@
  *
  * Makes a Llama-shaped bf16 model (0.25, 1, 8 or 70 billion parameters; of the last two, which are sparse files, --layers layers) and a rank-16 adapter on
  * all linears in bench-out/, seeded. Command and copy take turns, so that
- * both see the same machine; medians are printed as a Markdown table for docs/performance.md. `folder` merges to safetensors, every other type to GGUF.
+ * both see the same machine, after what was written before is on the disk and the weights are in memory; medians are printed as a Markdown table for docs/performance.md. `folder` merges to safetensors, every other type to GGUF.
  * Exit code 1 when peak memory grows with the model by more than the bound below.
  */
-import { readFileSync, rmSync, statSync } from 'node:fs'
+import { spawnSync } from 'node:child_process'
+import { closeSync, openSync, readFileSync, readSync, rmSync, statSync } from 'node:fs'
 import { cpus } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -53,11 +54,13 @@ async function measure(size, model, outtype) {
   const args = [model.base, model.adapter, output, ...type, ...threads, '--quiet']
   const rounds = []
   for (let round = 0; round < Number(values.rounds); round++) {
+    settle(model.weights)
     const command = await timed('lora-merge', args)
     const outputBytes = outtype === 'folder' ? model.bytes : statSync(output).size
     rmSync(output, { recursive: true })
     rmSync(`${output}.receipt.json`, { force: true })
     const copied = join(OUT, 'copy')
+    settle(model.weights)
     const copy = await timed(COPY, [model.weights, copied])
     rmSync(copied)
     process.stderr.write(`${size} B ${outtype}, round ${round + 1}: ${command.seconds.toFixed(2)} s, copy ${copy.seconds.toFixed(2)} s\n`)
@@ -75,6 +78,15 @@ async function measure(size, model, outtype) {
     ratio: pick(({ command, copy }) => command.seconds / copy.seconds),
     peakBytes: Math.max(...rounds.map(({ command }) => command.peakBytes)),
   }
+}
+
+/** Lets the disk come to rest, and brings the weights into memory: both sides are to be warm. */
+function settle(weights) {
+  if (process.platform !== 'win32') spawnSync('sync')
+  const buffer = Buffer.allocUnsafe(8e6)
+  const handle = openSync(weights, 'r')
+  while (readSync(handle, buffer) > 0);
+  closeSync(handle)
 }
 
 async function timed(command, args) {
