@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os'
 import { delimiter, dirname, join } from 'node:path'
 import { PROJECT, filesUnder, runNode, runNpm, say, setup } from './setup.mjs'
 
-const TESTS = ['package', 'kernels-arithmetic', 'quantize-vectors', 'engine-property', 'golden-gguf']
+const TESTS = ['package', 'kernels-arithmetic', 'quantize-vectors', 'engine-property', 'engine-same-bytes', 'golden-gguf']
 
 await setup()
 const folder = mkdtempSync(join(tmpdir(), 'node-versions-'))
