@@ -1,11 +1,11 @@
 /** The same bytes and the same receipt with 1, 2 and 7 threads, and tiles of 64 KiB and 4 MiB: of real models, and of a file that goes past the page cache. */
 import assert from 'node:assert/strict'
-import { createReadStream, readFileSync, rmSync } from 'node:fs'
-import { createHash } from 'node:crypto'
+import { readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { execute as run } from '../src/engine/execute.js'
 import { execute, planGguf, planMerge } from '../src/index.js'
+import { fileDigest } from '../src/sources/digest.js'
 import { handPlan, lowRank, memoryTensor, rows, TOOL } from './support/plans.js'
 import { FIXTURES } from './support/paths.js'
 import { packed, Seeded } from './support/straight-math.js'
@@ -29,12 +29,6 @@ async function checkAll(make: (threads: number, tileElements: number | undefined
     }
 }
 
-async function sha256(path: string): Promise<string> {
-  const hash = createHash('sha256')
-  for await (const chunk of createReadStream(path)) hash.update(chunk as Uint8Array)
-  return hash.digest('hex')
-}
-
 describe('threads and tiles change nothing', () => {
   for (const outtype of ['f32', 'bf16', 'q8_0', 'q4_k_m', 'mxfp4'] as const)
     it(`in a GGUF as ${outtype} with an adapter`, async (t) => {
@@ -44,7 +38,7 @@ describe('threads and tiles change nothing', () => {
         const tiles = tileElements === undefined ? {} : { tileElements }
         const plan = await planGguf({ model: BASE, adapters: [{ path: ADAPTER }], outtype, outfile, modelfile: false, ...tiles })
         await execute(plan, { threads, force: true })
-        return `${await sha256(outfile)}\n${readFileSync(`${outfile}.receipt.json`, 'utf8').replace(/"fingerprint": ".*"/, '')}`
+        return `${await fileDigest(outfile)}\n${readFileSync(`${outfile}.receipt.json`, 'utf8').replace(/"fingerprint": ".*"/, '')}`
       })
     })
 
@@ -53,7 +47,7 @@ describe('threads and tiles change nothing', () => {
     await checkAll(async (threads, tileElements) => {
       const tiles = tileElements === undefined ? {} : { tileElements }
       await execute(await planMerge({ base: BASE, adapters: [{ path: ADAPTER }], out, ...tiles }), { threads, force: true })
-      const files = ['model-00001-of-00002.safetensors', 'model-00002-of-00002.safetensors'].map((name) => sha256(join(out, name)))
+      const files = ['model-00001-of-00002.safetensors', 'model-00002-of-00002.safetensors'].map((name) => fileDigest(join(out, name)))
       return (await Promise.all(files)).join(' ')
     })
   })
@@ -72,7 +66,7 @@ describe('threads and tiles change nothing', () => {
         { name: `b${i}`, shape: [1501, 4], program: rows({ op: 'read', tensor: B }, 'f16') },
       ])
       const { tensors } = await run(handPlan(root, outputs.flat()), TOOL, { threads, force: true })
-      const made = `${await sha256(join(root, 'out.bin'))} ${JSON.stringify(tensors)}`
+      const made = `${await fileDigest(join(root, 'out.bin'))} ${JSON.stringify(tensors)}`
       rmSync(root, { recursive: true })
       return made
     })

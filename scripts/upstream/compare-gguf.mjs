@@ -3,6 +3,7 @@
  * A change is { where, what }: the file's outtype or options, and the key or tensor that is another one.
  */
 import { isObject, jsonChanges } from './compare-json.mjs'
+import { lastLine } from './run-python.mjs'
 
 /** What says how the file was made, or follows from the rest. */
 const IGNORED = new Set(['args', 'case', 'dataOffset', 'fileSha256', 'fileSize', 'inputFiles', 'nbytes', 'notes', 'offset', 'stdout'])
@@ -59,18 +60,15 @@ function placed({ path, what }) {
 /** The same with lists of named rows as objects of their fields. */
 function byName(value, key = '') {
   if (Array.isArray(value) && Object.hasOwn(NAMED, key)) return Object.fromEntries(value.map((row) => namedRow(row)))
-  if (key === 'error') return lastLine(value)
-  if (key === 'errors' && isObject(value)) return Object.fromEntries(Object.entries(value).map(([name, text]) => [name, lastLine(text)]))
+  if (key === 'error') return lastOf(value)
+  if (key === 'errors' && isObject(value)) return Object.fromEntries(Object.entries(value).map(([name, text]) => [name, lastOf(text)]))
   if (isObject(value)) return Object.fromEntries(Object.entries(value).map(([name, part]) => [name, key === 'hfTensors' ? fields(part) : byName(part, name)]))
   return value
 }
 
-/** What a tool said last. */
-function lastLine(text) {
-  return String(Array.isArray(text) ? text.at(-1) : text)
-    .trim()
-    .split('\n')
-    .at(-1)
+/** Of an error, or of the last of several. */
+function lastOf(text) {
+  return lastLine(String(Array.isArray(text) ? text.at(-1) : text))
 }
 
 function namedRow(row) {

@@ -25,6 +25,11 @@ export function jsonChanges(here, there, { ignored = new Set(), isSame = () => f
   return changes
 }
 
+/** Changes of keys as lines of a report take them. @param where  the file, if that needs to be said */
+export function placed(changes, where = '') {
+  return changes.map(({ path, what }) => ({ where, what: `${path.join('.')}: ${what}` }))
+}
+
 /** JSON as Python writes it, where Infinity and NaN stand bare: they become texts. */
 export function parsePythonJson(text) {
   return JSON.parse(text.replaceAll(/"(?:[^"\\]|\\.)*"|-?Infinity|NaN/g, (token) => (token.startsWith('"') ? token : `"${token}"`)))

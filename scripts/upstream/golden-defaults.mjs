@@ -2,7 +2,7 @@
 import { existsSync, readFileSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { PROJECT } from '../setup.mjs'
-import { jsonChanges, parsePythonJson } from './compare-json.mjs'
+import { jsonChanges, parsePythonJson, placed } from './compare-json.mjs'
 import { python } from './run-python.mjs'
 
 const PRINTER = join(PROJECT, 'fixtures', 'make', 'upstream_defaults.py')
@@ -30,10 +30,6 @@ export function defaultsPart({ golden, environment, report, log }, wanted) {
   for (const name of wanted) {
     const { defaults, error } = there[name]
     const changes = error === undefined ? jsonChanges(here[name], defaults, { ignored: LEFT_OUT }) : [{ path: [name], what: error }]
-    report.compared(
-      'defaults',
-      name,
-      changes.map(({ path, what }) => ({ where: '', what: `${path.join('.')}: ${what}` })),
-    )
+    report.compared('defaults', name, placed(changes))
   }
 }

@@ -4,7 +4,7 @@ import { delimiter, join } from 'node:path'
 import { PROJECT } from '../setup.mjs'
 import { folderChanges } from './compare-folders.mjs'
 import { ggufChanges } from './compare-gguf.mjs'
-import { NEEDS, casesIn, missing } from './golden-set.mjs'
+import { NEEDS, casesIn, missing, reportNotMade } from './golden-set.mjs'
 import { runCases } from './run-python.mjs'
 
 const DRIVER = join(PROJECT, 'fixtures', 'make', 'upstream_gguf.py')
@@ -47,12 +47,7 @@ function outcomes(stdout) {
 }
 
 async function compareCase({ golden, work, report }, name, error) {
-  if (error !== undefined) {
-    const absent = missing(error)
-    if (absent === undefined) report.compared('gguf', name, [{ where: '', what: `not made there: ${error}` }])
-    else report.notRun('gguf', name, absent)
-    return
-  }
+  if (error !== undefined) return reportNotMade(report, 'gguf', name, error)
   const [here, there] = [golden, work].map((folder) => readExpected(folder, name))
   const changes = ggufChanges(here, there, { quantized: process.env.LLAMA_BIN !== undefined })
   report.compared('gguf', name, [...(await inputChanges({ golden, work, report }, name, here)), ...changes])

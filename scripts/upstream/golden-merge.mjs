@@ -2,8 +2,8 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { folderChanges } from './compare-folders.mjs'
-import { jsonChanges } from './compare-json.mjs'
-import { NEEDS, casesIn, missing } from './golden-set.mjs'
+import { jsonChanges, placed } from './compare-json.mjs'
+import { NEEDS, casesIn, reportNotMade } from './golden-set.mjs'
 import { runCases } from './run-python.mjs'
 
 /** Functions of the maker that need more than installed packages. PEFT 0.18 is told apart from the installed one by nothing but its place. */
@@ -32,7 +32,7 @@ export async function mergePart({ golden, work, environment, report, log }, want
   const notMade = wanted.filter((name) => there.cases[name] === undefined)
   for (const [maker, error] of failed) {
     const isSaid = isUnavailable(maker) || notMade.some((name) => names(functions.get(maker), name))
-    if (!isSaid) reportMissing(report, maker, { error, hint: WANTED_BY[maker] }, 'stops')
+    if (!isSaid) reportNotMade(report, 'merge', maker, error, { hint: WANTED_BY[maker], what: 'stops' })
   }
 }
 
@@ -63,7 +63,7 @@ async function caseChanges({ golden, work, here, there }, name) {
   // Numbers are measured, to the last bit; texts say what the tool answered.
   const isSame = (a, b) => typeof a === 'number' && typeof b === 'number'
   const notes = jsonChanges(here.cases[name], there.cases[name], { ignored: NOTES, isSame })
-  return [...changes, ...notes.map(({ path, what }) => ({ where: 'manifest.json', what: `${path.join('.')}: ${what}` }))]
+  return [...changes, ...placed(notes, 'manifest.json')]
 }
 
 /** Functions of the maker that do not run to their end, with why. */
@@ -92,10 +92,9 @@ function names(source, name) {
   return source.includes(`"${name}"`) || source.includes(`'${name}'`)
 }
 
-function reportMissing(report, name, { need, error, hint }, what = 'not made there') {
-  const absent = need === undefined ? missing(error, hint) : `needs ${need}`
-  if (absent === undefined) report.compared('merge', name, [{ where: '', what: `${what}: ${error}` }])
-  else report.notRun('merge', name, absent)
+function reportMissing(report, name, { need, error, hint }) {
+  if (need === undefined) reportNotMade(report, 'merge', name, error, { hint })
+  else report.notRun('merge', name, `needs ${need}`)
 }
 
 /** Functions that make cases, with their source. */

@@ -64,6 +64,13 @@ export function missing(error, hint) {
   return undefined
 }
 
+/** Says of a case that it was not made, or not tried where only something was missing. */
+export function reportNotMade(report, part, name, error, { hint, what = 'not made there' } = {}) {
+  const absent = missing(error, hint)
+  if (absent === undefined) report.compared(part, name, [{ where: '', what: `${what}: ${error}` }])
+  else report.notRun(part, name, absent)
+}
+
 /** Folders of a part of the golden set: its cases. */
 export function casesIn(golden, part) {
   const folder = join(golden, part)

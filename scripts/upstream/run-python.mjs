@@ -45,6 +45,7 @@ function runRest(command, cases, results, { why, ...options }) {
   })
 }
 
-function lastLine(text) {
+/** What a tool said last. */
+export function lastLine(text) {
   return (text ?? '').trim().split('\n').at(-1)
 }

@@ -25,6 +25,11 @@ export interface DirectFile {
 
 let buffer: Uint8Array | undefined // one per thread; files take turns
 
+/** What opens a file of this size for direct reads or writes; undefined on other platforms, and for small files. */
+export function directFlag(byteLength: number): number | undefined {
+  return process.platform === 'linux' && byteLength >= LEAST_FILE_BYTES ? (constants as { O_DIRECT?: number }).O_DIRECT : undefined
+}
+
 /**
  * Opens a file for direct reads.
  * @param buffered  a handle of the same file, for a look whether it is cached
@@ -32,8 +37,8 @@ let buffer: Uint8Array | undefined // one per thread; files take turns
  * @returns undefined where direct reads are refused or would be slower
  */
 export function openDirectFile(path: string, byteLength: number, buffered: number, cached = isCached): DirectFile | undefined {
-  const flag = (constants as { O_DIRECT?: number }).O_DIRECT
-  if (process.platform !== 'linux' || flag === undefined || byteLength < LEAST_FILE_BYTES || cached(buffered, byteLength)) return undefined
+  const flag = directFlag(byteLength)
+  if (flag === undefined || cached(buffered, byteLength)) return undefined
   buffer ??= pageAlignedBytes(BUFFER_BYTES)
   let handle: number | undefined
   try {

@@ -8,18 +8,17 @@
  */
 import { closeSync, constants, openSync, statfsSync, write } from 'node:fs'
 import { errorCode } from '../core/file-errors.js'
+import { directFlag } from './direct-file.js'
 
 /** Bytes of a page of the cache: elsewhere than on x86-64 they may be larger than 4 KiB, and 64 KiB at most. */
 export const PAGE_BYTES = process.arch === 'x64' ? 4096 : 65_536
 
-const LEAST_FILE_BYTES = 67_108_864 // smaller ones are over before it matters
-
 /** File systems on local disks that write in place, by the magic number of statfs(2). Others (network, memory, copy on write) do better with a cache. */
-const FILE_SYSTEMS: ReadonlyMap<number, string> = new Map([
-  [0xef53, 'ext4'],
-  [0x5846_5342, 'xfs'],
-  [0xf2f5_2010, 'f2fs'],
-  [0x794c_7630, 'overlayfs'],
+const FILE_SYSTEMS: ReadonlySet<number> = new Set([
+  0xef53, // ext4
+  0x5846_5342, // xfs
+  0xf2f5_2010, // f2fs
+  0x794c_7630, // overlayfs
 ])
 
 /** A file that is written past the cache. */
@@ -33,8 +32,8 @@ export interface DirectWriter {
 
 /** @returns undefined where direct writes are refused or do no good */
 export function openDirectWriter(path: string, byteLength: number): DirectWriter | undefined {
-  const flag = (constants as { O_DIRECT?: number }).O_DIRECT
-  if (process.platform !== 'linux' || flag === undefined || byteLength < LEAST_FILE_BYTES) return undefined
+  const flag = directFlag(byteLength)
+  if (flag === undefined) return undefined
   try {
     return FILE_SYSTEMS.has(statfsSync(path).type) ? directWriter(openSync(path, constants.O_WRONLY | flag)) : undefined
   } catch {

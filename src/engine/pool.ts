@@ -6,7 +6,6 @@ import { setImmediate } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
 import { CancelledError, InternalError, revivedError, type PlainError, type ToolkitError } from '../core/errors.js'
 import { openWorkshop } from './arithmetic.js'
-import { bufferBytes } from './memory.js'
 import { runTiles } from './run-tiles.js'
 import { stopTiles, type TileJob } from './tile-job.js'
 
@@ -50,7 +49,7 @@ async function runHere(job: TileJob): Promise<void> {
     last = performance.now()
   }
   try {
-    await runTiles(job, openWorkshop(bufferBytes(job.tensors)), breathe)
+    await runTiles(job, openWorkshop(job.bufferBytes), breathe)
   } catch (error) {
     stopTiles(job)
     throw error

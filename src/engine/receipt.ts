@@ -4,11 +4,10 @@
  */
 import { createHash } from 'node:crypto'
 import type { ByteDescriptor } from '../core/bytes.js'
-import { crc32Combined } from '../core/crc32.js'
 import { lastPart } from '../core/paths.js'
 import type { Plan, PlannedTensor } from '../plan/plan.js'
 import { inputsOf } from '../plan/plan.js'
-import { readRecord, type TileJob } from './tile-job.js'
+import { crc32OfTensor, readRecord, type TileJob } from './tile-job.js'
 
 /** Names and versions that a receipt states; given by the caller, who knows them. */
 export interface ToolFacts {
@@ -37,17 +36,16 @@ const RATIO_DIGITS = 6
 /** Sums up the tiles' records, in tile order, so that the figures do not depend on threads. */
 export function tensorResults(plan: Plan, job: TileJob): TensorResult[] {
   return plan.tensors.map((tensor, i) => {
-    let [crc, delta, weight, nonFinite, changed, lost] = [0, 0, 0, 0, 0, 0]
+    let [delta, weight, nonFinite, changed, lost] = [0, 0, 0, 0, 0]
     for (let tile = job.firstTile[i] ?? 0; tile < (job.firstTile[i + 1] ?? 0); tile++) {
       const record = readRecord(job, tile)
-      crc = crc32Combined(crc, record.crc32, record.byteLength)
       delta += record.deltaSquares
       weight += record.weightSquares
       nonFinite += record.nonFinite
       changed += record.changed
       lost += record.lost
     }
-    const digest = `crc32:${crc.toString(16).padStart(8, '0')}`
+    const digest = `crc32:${crc32OfTensor(job, i).toString(16).padStart(8, '0')}`
     const counted = changed === 0 ? {} : { changed, lost }
     return { name: tensor.name, digest, ...(tensor.applied.length === 0 ? {} : { deltaRatio: ratio(delta, weight), ...counted }), nonFinite }
   })

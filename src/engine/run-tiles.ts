@@ -11,7 +11,6 @@ import type { PlannedTensor } from '../plan/plan.js'
 import { checkRange, countNonFinite, countNonFiniteHalves } from '../quantize/range.js'
 import type { Workshop } from './arithmetic.js'
 import { Evaluator } from './evaluate.js'
-import { largestOutput } from './memory.js'
 import { moveMxfp4 } from './move-blocks.js'
 import { settleNonFinite } from './non-finite.js'
 import { isStopped, takeTiles, tensorOfTile, writeRecord, type TileJob } from './tile-job.js'
@@ -55,7 +54,7 @@ class TileWorker {
     this.workshop = workshop
     this.reader = createTileReader(job.inflated)
     this.evaluator = new Evaluator(this.reader, workshop)
-    this.outputs = new TileOutputs(job.outputs, workshop.arena, largestOutput(job.tensors))
+    this.outputs = new TileOutputs(job.outputs, workshop.arena, job.largestOutput)
   }
 
   async run(tile: number): Promise<void> {

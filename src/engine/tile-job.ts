@@ -2,8 +2,11 @@
  * The tiles of a plan as one numbered list that all workers share: a cursor says which is next, a record per tile keeps
  * what its worker found out. Shared memory, so that no messages are needed while data flows.
  */
+import { crc32Combined } from '../core/crc32.js'
 import type { PlannedFile, PlannedTensor, Plan } from '../plan/plan.js'
 import { tileCount } from '../plan/tiles.js'
+import { bufferBytes, largestOutput } from './memory.js'
+import type { OutputFile } from './tile-outputs.js'
 import type { InflatedMembers } from './tile-reader.js'
 
 const RECORD_BYTES = 48 // f64: ΔW², W², not-finite count, changed and lost elements; u32: CRC-32, length
@@ -15,13 +18,15 @@ const CONTROL_BYTES = 24 // cursor i32, stop i32, latest tile i32, padding, byte
 /** What a worker needs to work, and nothing else; clonable to a thread. */
 export interface TileJob {
   readonly tensors: readonly PlannedTensor[]
-  /** Where each file of the plan is being written, its name for messages, and its size. */
-  readonly outputs: readonly { readonly path: string; readonly name: string; readonly byteLength: number }[]
+  readonly outputs: readonly OutputFile[]
   /** Number of the first tile of each tensor, and the total as last entry. */
   readonly firstTile: readonly number[]
   /** How many tiles a worker takes at once. */
   readonly atOnce: number
   readonly clampOverflow: boolean
+  /** What the buffers of one worker take together, and the largest output of a tile (src/engine/memory.ts). */
+  readonly bufferBytes: number
+  readonly largestOutput: number
   /** Deflated records of archives, inflated. */
   readonly inflated: InflatedMembers
   readonly control: SharedArrayBuffer
@@ -38,6 +43,8 @@ export function createTileJob(plan: Plan, paths: readonly string[], threads: num
     firstTile,
     atOnce: Math.max(1, Math.min(MOST_AT_ONCE, Math.floor((firstTile.at(-1) ?? 0) / (threads * LEAST_TURNS)))),
     clampOverflow: plan.clampOverflow,
+    bufferBytes: bufferBytes(plan.tensors),
+    largestOutput: largestOutput(plan.tensors),
     inflated,
     control: new SharedArrayBuffer(CONTROL_BYTES),
     records: new SharedArrayBuffer(Math.max(1, firstTile.at(-1) ?? 0) * RECORD_BYTES),
@@ -116,6 +123,16 @@ export function readRecord(job: TileJob, tile: number): TileRecord {
     crc32: view.getUint32(40, true),
     byteLength: view.getUint32(44, true),
   }
+}
+
+/** CRC-32 of a tensor's bytes, all of whose tiles are written: they follow each other in the file as they do in the job. */
+export function crc32OfTensor(job: TileJob, tensor: number): number {
+  let crc = 0
+  for (let tile = job.firstTile[tensor] ?? 0; tile < (job.firstTile[tensor + 1] ?? 0); tile++) {
+    const record = readRecord(job, tile)
+    crc = crc32Combined(crc, record.crc32, record.byteLength)
+  }
+  return crc
 }
 
 /** Output bytes that are written, and the tensor that was begun last. */

@@ -7,13 +7,19 @@ import type { ByteSink } from '../core/bytes.js'
 import type { Arena } from '../kernels/arena.js'
 import { PAGE_BYTES } from './direct-writer.js'
 import { openFileSink } from './file-sink.js'
-import type { TileJob } from './tile-job.js'
 
 /** Bytes that are written at once, where tiles are smaller. */
 const WRITE_BYTES = 1_179_648
 
 /** Outputs begin at multiples of it in memory, so that they can be seen as numbers. */
 const NUMBER_BYTES = 4
+
+/** Where a file of the plan is being written, its name for messages, and its size. */
+export interface OutputFile {
+  readonly path: string
+  readonly name: string
+  readonly byteLength: number
+}
 
 /** Outputs that follow one another, in a buffer. */
 interface Piece {
@@ -30,7 +36,7 @@ export function outputBuffers(largest: number): number {
 }
 
 export class TileOutputs {
-  private readonly outputs: TileJob['outputs']
+  private readonly files: readonly OutputFile[]
   private readonly sinks = new Map<number, ByteSink>()
   private readonly buffers: readonly Uint8Array<ArrayBuffer>[]
   private current = 0
@@ -38,8 +44,8 @@ export class TileOutputs {
   private writing: Promise<void> | undefined
 
   /** @param largest  bytes of the largest output of a tile */
-  constructor(outputs: TileJob['outputs'], arena: Arena, largest: number) {
-    this.outputs = outputs
+  constructor(files: readonly OutputFile[], arena: Arena, largest: number) {
+    this.files = files
     const byteLength = outputBuffers(largest) / 2
     this.buffers = [arena.takeAligned(byteLength, PAGE_BYTES), arena.takeAligned(byteLength, PAGE_BYTES)]
   }
@@ -101,7 +107,7 @@ export class TileOutputs {
   private sinkOf(file: number): ByteSink {
     const known = this.sinks.get(file)
     if (known !== undefined) return known
-    const { path, name, byteLength } = this.outputs[file]!
+    const { path, name, byteLength } = this.files[file]!
     const sink = openFileSink(path, name, byteLength)
     this.sinks.set(file, sink)
     return sink

@@ -2,13 +2,12 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import { plainError } from '../core/errors.js'
 import { openWorkshop } from './arithmetic.js'
-import { bufferBytes } from './memory.js'
 import { runTiles } from './run-tiles.js'
 import type { TileJob } from './tile-job.js'
 
 try {
   const job = workerData as TileJob
-  await runTiles(job, openWorkshop(bufferBytes(job.tensors)))
+  await runTiles(job, openWorkshop(job.bufferBytes))
 } catch (error) {
   parentPort?.postMessage(plainError(error))
 }
